@@ -1,0 +1,150 @@
+"""Which backends there are: found by entry point, described as data, opened from options.
+
+A backend package exports `BACKEND: BackendInfo`. The form of the connection dialog, the checks of the command line and the
+split between what is written down and what goes to the keyring all follow from its fields.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+
+from kegbrowser.backends.base import StorageBackend
+from kegbrowser.backends.errors import InvalidOptions
+from kegbrowser.backends.locations import Location
+
+ENTRY_POINT_GROUP = "kegbrowser.backends"
+_BUILT_IN = {name: f"kegbrowser.backends.{name}" for name in ("s3", "azure", "sftp", "local", "memory")}
+
+
+class FieldKind(enum.Enum):
+    """How an option is entered; its value is always text in `Mapping[str, str]` (a BOOL is "true" or "")."""
+
+    TEXT = "text"
+    SECRET = "secret"
+    INTEGER = "integer"
+    BOOL = "bool"
+    CHOICE = "choice"
+    FILE = "file"
+    FOLDER = "folder"
+
+
+@dataclass(frozen=True, slots=True)
+class OptionField:
+    """One option of a connection, as the form shows it.
+
+    Attributes:
+        key: name in the options mapping.
+        label: as shown, without a colon.
+        kind: SECRET goes to the keyring, never to a file.
+        required: the form cannot be finished without it.
+        default: used where the option is missing or empty.
+        placeholder: grey example text.
+        help: one sentence, shown beside or as a tooltip.
+        choices: (value, label) pairs of a CHOICE.
+        group: "" for the main page, else the heading of a collapsed section ("Advanced").
+        shown_if: (key, values): only shown while that CHOICE option has one of these values; None: always.
+    """
+
+    key: str
+    label: str
+    kind: FieldKind = FieldKind.TEXT
+    required: bool = False
+    default: str = ""
+    placeholder: str = ""
+    help: str = ""
+    choices: tuple[tuple[str, str], ...] = ()
+    group: str = ""
+    shown_if: tuple[str, tuple[str, ...]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackendInfo:
+    """A kind of storage.
+
+    Attributes:
+        kind: entry point name and URL scheme, as `s3`.
+        label: as shown, as "Amazon S3 and compatible".
+        description: one sentence for the connection dialog.
+        icon: name of the icon.
+        fields: the form, in order.
+        open: makes the backend from complete options (defaults filled in). It imports the SDK but does not connect.
+            Worker process or thread only.
+        suggest_name: a name for a connection with these options, as "photos (S3)".
+        locate: the URL of a path within a connection with these options.
+        match: whether a URL's location lies in a connection with these options, and then the path in it, else None.
+        from_location: options that a bare URL implies (for a first connection from an address).
+    """
+
+    kind: str
+    label: str
+    description: str
+    icon: str
+    fields: tuple[OptionField, ...]
+    open: Callable[[Mapping[str, str], str], StorageBackend]
+    suggest_name: Callable[[Mapping[str, str]], str]
+    locate: Callable[[Mapping[str, str], str], Location]
+    match: Callable[[Mapping[str, str], Location], str | None]
+    from_location: Callable[[Location], dict[str, str]]
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        return tuple(field.key for field in self.fields if field.kind is FieldKind.SECRET)
+
+    def complete(self, options: Mapping[str, str]) -> dict[str, str]:
+        """Fill in the defaults and check what can be checked without connecting.
+
+        Raises:
+            InvalidOptions: a required option is missing, or a value is none of its kind; names the field's label.
+        """
+        complete: dict[str, str] = {}
+        for field in self.fields:
+            value = options.get(field.key, "") or field.default
+            shown = field.shown_if is None or complete.get(field.shown_if[0], "") in field.shown_if[1]
+            if field.required and shown and not value:
+                raise InvalidOptions(f"“{field.label}” is missing.", hint=f"Fill in “{field.label}”.")
+            if field.kind is FieldKind.INTEGER and value and not value.isdecimal():
+                raise InvalidOptions(f"“{field.label}” must be a number.", hint=f"Correct “{field.label}”.")
+            if field.kind is FieldKind.CHOICE and value and value not in {choice for choice, _ in field.choices}:
+                raise InvalidOptions(f"“{field.label}” has no choice “{value}”.", hint=f"Correct “{field.label}”.")
+            complete[field.key] = value
+        return complete
+
+
+@cache
+def backends() -> dict[str, BackendInfo]:
+    """All backends by kind: those shipped here, and those that other packages register as entry points.
+
+    Importing a backend package imports no SDK.
+    """
+    found: dict[str, BackendInfo] = {}
+    for name, module in _BUILT_IN.items():
+        found[name] = _load_module(module)
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        if point.name not in found:
+            found[point.name] = point.load()
+    return found
+
+
+def backend(kind: str) -> BackendInfo:
+    """The backend of this kind.
+
+    Raises:
+        InvalidOptions: there is none.
+    """
+    try:
+        return backends()[kind]
+    except KeyError:
+        raise InvalidOptions(
+            f"There is no storage of the kind “{kind}”.", hint="A backend package may be missing."
+        ) from None
+
+
+def _load_module(module: str) -> BackendInfo:
+    from importlib import import_module  # local: only the registry names modules as text
+
+    info: BackendInfo = import_module(module).BACKEND
+    return info
