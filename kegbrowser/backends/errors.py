@@ -183,7 +183,7 @@ class NotSupported(StorageError):
     """This storage cannot do this at all."""
 
 
-class Cancelled(Exception):  # noqa: N818 - control flow, not an error
+class Cancelled(Exception):
     """The user cancelled. Never shown, never logged above debug."""
 
 
