@@ -61,6 +61,35 @@ class OptionField:
     shown_if: tuple[str, tuple[str, ...]] | None = None
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class ConnectionSpec:
+    """All that is needed to open a connection, secrets included: never written down, logged or shown.
+
+    Attributes:
+        connection_id: of the saved connection; any text for one that is only tried.
+        kind: of the backend.
+        name: as the user calls it.
+        options: complete, by `OptionField.key`.
+    """
+
+    connection_id: str
+    kind: str
+    name: str
+    options: Mapping[str, str]
+
+    def open(self) -> StorageBackend:
+        """Make the backend. Imports its SDK; does not connect. Worker process or thread only."""
+        info = backend(self.kind)
+        return info.open(info.complete(self.options) | self._beyond_the_form(info), self.name)
+
+    def _beyond_the_form(self, info: BackendInfo) -> dict[str, str]:
+        shown = {field.key for field in info.fields}
+        return {key: value for key, value in self.options.items() if key not in shown}
+
+    def __repr__(self) -> str:
+        return f"ConnectionSpec({self.connection_id!r}, {self.kind!r}, {self.name!r})"
+
+
 @dataclass(frozen=True, slots=True)
 class BackendInfo:
     """A kind of storage.
