@@ -10,6 +10,7 @@ import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
 
 from kegbrowser.backends.base import StorageBackend
@@ -106,6 +107,7 @@ class BackendInfo:
         locate: the URL of a path within a connection with these options.
         match: whether a URL's location lies in a connection with these options, and then the path in it, else None.
         from_location: options that a bare URL implies (for a first connection from an address).
+        sdk_modules: what `open` will import, so that an idle helper can load it beforehand.
     """
 
     kind: str
@@ -118,6 +120,7 @@ class BackendInfo:
     locate: Callable[[Mapping[str, str], str], Location]
     match: Callable[[Mapping[str, str], Location], str | None]
     from_location: Callable[[Location], dict[str, str]]
+    sdk_modules: tuple[str, ...] = ()
 
     @property
     def secret_keys(self) -> tuple[str, ...]:
@@ -172,8 +175,13 @@ def backend(kind: str) -> BackendInfo:
         ) from None
 
 
-def _load_module(module: str) -> BackendInfo:
-    from importlib import import_module  # local: only the registry names modules as text
+def warm_up(kind: str) -> None:
+    """Import what connections of this kind need; nothing happens for an unknown kind."""
+    info = backends().get(kind)
+    for module in info.sdk_modules if info is not None else ():
+        import_module(module)
 
+
+def _load_module(module: str) -> BackendInfo:
     info: BackendInfo = import_module(module).BACKEND
     return info
