@@ -1,0 +1,237 @@
+"""One QThread per job: it drives a helper process and turns what comes up the pipe into signals."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from PySide6.QtCore import QObject, Qt, QThread, QTimer, Signal, SignalInstance, Slot
+
+from kegbrowser.backends.errors import Cancelled, ServerFault, StorageError
+from kegbrowser.services.helper_pool import HelperPool
+from kegbrowser.transfer.jobs import Job
+from kegbrowser.transfer.questions import Answer
+from kegbrowser.worker.handle import HelperDied, HelperHandle
+from kegbrowser.worker.messages import AskedByJob, HappenedInJob, JobEnded
+
+log = logging.getLogger(__name__)
+
+CANCEL_REPORT_MS = 900
+"""A cancelled job is told as ended after this time at the latest; its helper may clean up for longer."""
+
+CANCEL_KILL_MS = 8000
+"""A helper that has not ended a cancelled job by then is killed."""
+
+
+class Lane(enum.Enum):
+    """Jobs of one lane wait for each other; lanes do not wait for one another."""
+
+    BROWSE = "browse"
+    TRANSFER = "transfer"
+
+
+LANE_LIMITS = {Lane.BROWSE: 4, Lane.TRANSFER: max(1, (os.cpu_count() or 2) - 1)}
+
+
+class JobThread(QThread):
+    """A job in a helper. GUI thread only, but for `run`.
+
+    Every signal names the job by its key. Exactly one of `job_finished`, `job_failed` and `job_cancelled` comes, as the last.
+
+    Args:
+        key: what the job is about, a value.
+        make_job: gives the job; called on this thread, so it may read the keyring. May raise StorageError.
+        connection_ids: the connections it uses.
+        pool: where helpers come from.
+    """
+
+    event_received = Signal(object, object)  # key, Event
+    question_asked = Signal(object, int, object)  # key, question id, Question
+    job_finished = Signal(object, object)  # key, Result
+    job_failed = Signal(object, object)  # key, StorageError
+    job_cancelled = Signal(object)  # key
+
+    def __init__(
+        self, key: object, make_job: Callable[[], Job], connection_ids: tuple[str, ...], pool: HelperPool
+    ) -> None:
+        super().__init__()
+        self.key = key
+        self._make_job = make_job
+        self._connection_ids = connection_ids
+        self._pool = pool
+        self._lock = threading.Lock()
+        self._helper: HelperHandle | None = None
+        self._is_cancelled = False
+        self._is_over = False
+
+    def cancel(self) -> None:
+        """Stop the job; `job_cancelled` follows within a second."""
+        with self._lock:
+            if self._is_cancelled or self._is_over:
+                return
+            self._is_cancelled = True
+            helper = self._helper
+        if helper is not None:
+            helper.cancel()
+        QTimer.singleShot(CANCEL_REPORT_MS, self, self._report_cancelled)
+        QTimer.singleShot(CANCEL_KILL_MS, self, self.kill_helper)
+
+    def answer(self, question_id: int, answer: Answer | None) -> None:
+        """Answer the job's question; None dismisses it, which cancels the job."""
+        with self._lock:
+            helper = self._helper
+        if helper is not None:
+            helper.answer(question_id, answer)
+
+    @Slot()
+    def kill_helper(self) -> None:
+        """End the helper at once if it is still at this job."""
+        with self._lock:
+            helper = self._helper
+        if helper is not None:
+            log.warning("Helper %s is killed: it did not stop in time", helper.pid)
+            helper.kill()
+
+    def give_up(self) -> None:
+        """Tell a job that was never started as cancelled."""
+        with self._lock:
+            self._is_cancelled = True
+        self._report_cancelled()
+
+    def run(self) -> None:
+        try:
+            job = self._make_job()
+        except StorageError as error:
+            self._end(self.job_failed, error)
+            return
+        except Cancelled:
+            self._report_cancelled()
+            return
+        helper = self._pool.take(self._connection_ids)
+        with self._lock:
+            self._helper = helper
+            cancelled = self._is_cancelled
+        try:
+            if cancelled:
+                self._report_cancelled()
+            else:
+                self._drive(helper, job)
+        finally:
+            with self._lock:
+                self._helper = None
+            self._pool.give_back(helper)
+
+    def _drive(self, helper: HelperHandle, job: Job) -> None:
+        try:
+            for message in helper.run(job):
+                match message:
+                    case HappenedInJob():
+                        if not self._is_over:
+                            self.event_received.emit(self.key, message.event)
+                    case AskedByJob():
+                        self.question_asked.emit(self.key, message.question_id, message.question)
+                    case JobEnded(error=StorageError() as error):
+                        self._end(self.job_failed, error)
+                    case JobEnded(was_cancelled=True):
+                        self._report_cancelled()
+                    case JobEnded():
+                        self._end(self.job_finished, message.result)
+        except HelperDied:
+            if self._is_cancelled:
+                self._report_cancelled()
+                return
+            log.warning("Helper %s died in the middle of a job", helper.pid)
+            died = ServerFault(
+                "The helper process that did this ended unexpectedly.", hint="Nothing half-done was kept; try again."
+            )
+            self._end(self.job_failed, died)
+
+    @Slot()
+    def _report_cancelled(self) -> None:
+        with self._lock:
+            if self._is_over:
+                return
+            self._is_over = True
+        self.job_cancelled.emit(self.key)
+
+    def _end(self, signal: SignalInstance, payload: object) -> None:
+        with self._lock:
+            if self._is_over:
+                return
+            self._is_over = True
+        signal.emit(self.key, payload)
+
+
+class JobRunner(QObject):
+    """Starts jobs, as many at once as their lane allows, the others in order. GUI thread only.
+
+    Args:
+        pool: where helpers come from; closed with this.
+    """
+
+    def __init__(self, pool: HelperPool, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._pool = pool
+        self._waiting: dict[Lane, deque[JobThread]] = {lane: deque() for lane in Lane}
+        self._running: dict[Lane, list[JobThread]] = {lane: [] for lane in Lane}
+        self._closed = False
+
+    def new_job(self, key: object, make_job: Callable[[], Job], connection_ids: tuple[str, ...]) -> JobThread:
+        """Make a job; connect its signals, then `submit` it."""
+        return JobThread(key, make_job, connection_ids, self._pool)
+
+    def submit(self, job: JobThread, lane: Lane) -> None:
+        """Run the job as soon as its lane has room."""
+        if self._closed:
+            job.give_up()
+            return
+        job.finished.connect(self._on_thread_finished, Qt.ConnectionType.QueuedConnection)
+        self._waiting[lane].append(job)
+        self._start_waiting()
+
+    def cancel(self, job: JobThread) -> None:
+        """Stop a job, waiting or running; its `job_cancelled` follows within a second."""
+        for queue in self._waiting.values():
+            if job in queue:
+                queue.remove(job)
+                job.give_up()
+                return
+        job.cancel()
+
+    def is_waiting(self, job: JobThread) -> bool:
+        """Whether the job has not been started yet."""
+        return any(job in queue for queue in self._waiting.values())
+
+    def shut_down(self, grace_s: float = 8.0) -> None:
+        """Cancel everything and wait for the threads; blocks, `grace_s` at most. Helpers are ended."""
+        self._closed = True
+        for queue in self._waiting.values():
+            queue.clear()
+        running = [job for jobs in self._running.values() for job in jobs]
+        for job in running:
+            job.cancel()
+        self._pool.close()
+        for job in running:
+            job.wait(int(grace_s * 1000))
+        for jobs in self._running.values():
+            jobs.clear()
+
+    @Slot()
+    def _on_thread_finished(self) -> None:
+        for jobs in self._running.values():
+            for job in [job for job in jobs if job.isFinished()]:
+                job.wait()
+                jobs.remove(job)
+                job.deleteLater()
+        self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        for lane, queue in self._waiting.items():
+            while queue and len(self._running[lane]) < LANE_LIMITS[lane]:
+                job = queue.popleft()
+                self._running[lane].append(job)
+                job.start()
