@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -10,13 +9,10 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 
 from kegbrowser.backends.errors import StorageError
 from kegbrowser.backends.locations import RemotePath
-from kegbrowser.backends.registry import ConnectionSpec
 from kegbrowser.services.jobs import JobRunner, JobThread, Lane
+from kegbrowser.services.making import JobMaker, SpecSource
 from kegbrowser.transfer.events import Event, PageListed
-from kegbrowser.transfer.jobs import Job, ListFolder
-
-SpecSource = Callable[[str], ConnectionSpec]
-"""Gives a connection's options with its secrets; blocks (keyring), so it is called on a job's thread. May raise StorageError."""
+from kegbrowser.transfer.jobs import ListFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +68,8 @@ class DirectoryLister(QObject):
             del self._listings[folder]
             self._runner.cancel(running.job)
         key = _Key(folder, next(self._numbers))
-        job = self._runner.new_job(key, _ListFolderJob(self._spec_source, folder), (folder.connection_id,))
+        make_job = JobMaker(self._spec_source, folder.connection_id, lambda spec: ListFolder(spec, folder.path))
+        job = self._runner.new_job(key, make_job, (folder.connection_id,))
         queued = Qt.ConnectionType.QueuedConnection
         job.event_received.connect(self._on_event_received, queued)
         job.job_finished.connect(self._on_job_finished, queued)
@@ -125,14 +122,3 @@ class DirectoryLister(QObject):
             return False
         del self._listings[key.folder]
         return True
-
-
-@dataclass(frozen=True, slots=True)
-class _ListFolderJob:
-    """Makes the job on its own thread, where reading the keyring may block."""
-
-    spec_source: SpecSource
-    folder: RemotePath
-
-    def __call__(self) -> Job:
-        return ListFolder(self.spec_source(self.folder.connection_id), self.folder.path)

@@ -74,7 +74,7 @@ class Transfer:
     folder: RemotePath | None
     local_folder: str = ""
     state: TransferState = TransferState.WAITING
-    progress: Progress = Progress()
+    progress: Progress = field(default_factory=Progress)
     rate_bytes_per_s: float = 0.0
     remaining_s: float | None = None
     failures: tuple[Failure, ...] = ()

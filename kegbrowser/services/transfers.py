@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 from kegbrowser.backends.errors import StorageError
 from kegbrowser.backends.locations import RemotePath
 from kegbrowser.services.jobs import JobRunner, JobThread, Lane
-from kegbrowser.services.lister import SpecSource
+from kegbrowser.services.making import JobMaker, SpecSource
 from kegbrowser.services.speed import SpeedMeter
 from kegbrowser.services.transfer import Transfer, TransferKind, TransferState
 from kegbrowser.transfer.events import Counted, Event, JobReport, Progress
@@ -93,7 +93,7 @@ class TransferQueue(QObject):
         """Bring files and folders into a local folder; one transfer for each connection they are of."""
         ids: list[int] = []
         for connection_id, own in _by_connection(sources).items():
-            make_job = _Maker(
+            make_job = JobMaker(
                 self._spec_source,
                 connection_id,
                 lambda spec, own=own: Download(spec, _as_sources(own), destination, policy, rename_to),
@@ -111,7 +111,7 @@ class TransferQueue(QObject):
         rename_to: str = "",
     ) -> int:
         """Send local files and folders (absolute paths) into a remote folder."""
-        make_job = _Maker(
+        make_job = JobMaker(
             self._spec_source,
             target.connection_id,
             lambda spec: Upload(spec, sources, target.path, policy, rename_to),
@@ -144,7 +144,7 @@ class TransferQueue(QObject):
         """Count, ask (a `Prompt` with a DeleteQuestion), then delete exactly what was counted."""
         ids: list[int] = []
         for connection_id, own in _by_connection(sources).items():
-            make_job = _Maker(self._spec_source, connection_id, lambda spec, own=own: Delete(spec, _as_sources(own)))
+            make_job = JobMaker(self._spec_source, connection_id, lambda spec, own=own: Delete(spec, _as_sources(own)))
             changes = tuple({source.parent for source in own if source.parent is not None})
             transfer = self._new_transfer(TransferKind.DELETE, _title(own), own[0].parent)
             ids.append(self._add(transfer, make_job, (connection_id,), changes, Lane.BROWSE))
@@ -152,7 +152,7 @@ class TransferQueue(QObject):
 
     def rename(self, source: RemotePath, target: RemotePath) -> int:
         """Give a file or folder another path in its connection; never overwrites."""
-        make_job = _Maker(
+        make_job = JobMaker(
             self._spec_source,
             source.connection_id,
             lambda spec: Rename(spec, Source(source.path, source.is_folder), target.path),
@@ -319,18 +319,6 @@ class TransferQueue(QObject):
         for question_id in list(entry.asked):
             del entry.asked[question_id]
             self.prompt_withdrawn.emit(entry.transfer.transfer_id, question_id)
-
-
-@dataclass(frozen=True, slots=True)
-class _Maker:
-    """Makes a job of one connection on the job's own thread, where reading the keyring may block."""
-
-    spec_source: SpecSource
-    connection_id: str
-    build: Callable[..., Job]
-
-    def __call__(self) -> Job:
-        return self.build(self.spec_source(self.connection_id))
 
 
 @dataclass(frozen=True, slots=True)
