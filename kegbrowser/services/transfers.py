@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 
 from kegbrowser.backends.errors import StorageError
 from kegbrowser.backends.locations import RemotePath
+from kegbrowser.backends.registry import ConnectionSpec
 from kegbrowser.services.jobs import JobRunner, JobThread, Lane
 from kegbrowser.services.making import JobMaker, SpecSource
 from kegbrowser.services.speed import SpeedMeter
@@ -96,7 +98,7 @@ class TransferQueue(QObject):
             make_job = JobMaker(
                 self._spec_source,
                 connection_id,
-                lambda spec, own=own: Download(spec, _as_sources(own), destination, policy, rename_to),
+                partial(_download, own, destination, policy, rename_to),
             )
             transfer = self._new_transfer(TransferKind.DOWNLOAD, _title(own), own[0].parent, local_folder=destination)
             ids.append(self._add(transfer, make_job, (connection_id,), ()))
@@ -144,7 +146,7 @@ class TransferQueue(QObject):
         """Count, ask (a `Prompt` with a DeleteQuestion), then delete exactly what was counted."""
         ids: list[int] = []
         for connection_id, own in _by_connection(sources).items():
-            make_job = JobMaker(self._spec_source, connection_id, lambda spec, own=own: Delete(spec, _as_sources(own)))
+            make_job = JobMaker(self._spec_source, connection_id, partial(_delete, own))
             changes = tuple({source.parent for source in own if source.parent is not None})
             transfer = self._new_transfer(TransferKind.DELETE, _title(own), own[0].parent)
             ids.append(self._add(transfer, make_job, (connection_id,), changes, Lane.BROWSE))
@@ -337,6 +339,16 @@ class _CopyMaker:
         spec, target_spec = self.spec_source(self.connection_id), self.spec_source(self.target.connection_id)
         sources = _as_sources(self.sources)
         return Copy(spec, sources, target_spec, self.target.path, self.move, self.policy, self.rename_to)
+
+
+def _download(
+    own: tuple[RemotePath, ...], destination: str, policy: ConflictPolicy, rename_to: str, spec: ConnectionSpec
+) -> Job:
+    return Download(spec, _as_sources(own), destination, policy, rename_to)
+
+
+def _delete(own: tuple[RemotePath, ...], spec: ConnectionSpec) -> Job:
+    return Delete(spec, _as_sources(own))
 
 
 def _as_sources(paths: tuple[RemotePath, ...]) -> tuple[Source, ...]:
