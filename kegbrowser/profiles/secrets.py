@@ -276,6 +276,9 @@ def _carry_out(call: _Call[Any]) -> None:
     call.done.set()
 
 
+_LOCKED_ERRORS = ("LockedException", "PromptDismissedException")
+"""Of `secretstorage`, which `keyring` lets through when the collection is locked between two of its calls."""
+
 _LOCKED = KeyringStatus(
     KeyringState.LOCKED,
     "The system's keyring is locked.",
@@ -293,10 +296,10 @@ def _status_of(error: Exception) -> KeyringStatus:
     from keyring.errors import InitError, KeyringError, KeyringLocked, NoKeyringError
 
     log.debug("the keyring answered with %s", type(error).__name__)
+    if isinstance(error, (KeyringLocked, InitError)) or type(error).__name__ in _LOCKED_ERRORS:
+        return _LOCKED
     if isinstance(error, NoKeyringError) or not isinstance(error, KeyringError):
         return _ABSENT
-    if isinstance(error, (KeyringLocked, InitError)):
-        return _LOCKED
     return KeyringStatus(
         KeyringState.LOCKED, "The system's keyring refused.", "Look into the keyring's own program, then try again."
     )
