@@ -106,7 +106,7 @@ class Connections(QObject):
             notice = ""
             if kept is Kept.SESSION:
                 status = self._secrets.status()
-                notice = f"The secrets of “{saved.name}” are kept until Kegbrowser is closed: {status.message}"
+                notice = f"The secrets of “{saved.name}” are kept until Kegbrowser is closed: {status.sentence}"
             return Saved(self._store.load(), saved, notice)
 
         self._change(work)
