@@ -1,0 +1,218 @@
+"""The command line: understands the words, runs the verb, ends with a status that scripts can rely on.
+
+Fast where nothing is asked of a storage: the engine, the backends and the keyring are imported only for a verb.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kegbrowser import __version__
+
+if TYPE_CHECKING:
+    from kegbrowser.commands.console import Console
+
+_ADDRESSES = """\
+addresses:
+  s3://bucket/key            azure://account/container/blob
+  sftp://user@host:22/path   local:///absolute/path
+  NAME:path                  in the saved connection NAME ("kegbrowser connections" lists them)
+
+An address in a saved connection uses its options and its secrets from the keyring. Any other uses what the service's
+own tools use: AWS profiles and variables, the SSH agent and keys. Secrets are never taken from the command line: they
+are asked for (--ask) or read from standard input (--secret-stdin).
+
+exit status:
+  0  all is done              1  some items failed         2  the command cannot be understood
+  3  not found                4  denied, or not signed in  5  no connection
+  130  cancelled (Ctrl+C)
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and give its exit status. Main thread only."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] in (["--version"], ["-V"]):
+        sys.stdout.write(f"kegbrowser {__version__}\n")
+        return 0
+    try:
+        return _run(_parser().parse_args(words))
+    except BrokenPipeError:
+        # Who read our output went away, as `head` does: what Python still holds for it must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+
+
+def _run(words: argparse.Namespace) -> int:
+    from kegbrowser.backends.errors import Cancelled, StorageError
+    from kegbrowser.commands.console import Console
+    from kegbrowser.commands.outcome import ExitCode, code_of
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)  # clean up as after Ctrl+C
+    console = Console(as_json=getattr(words, "json", False))
+    _set_up_log(debug=words.debug)
+    try:
+        code = _run_verb(words, console)
+        sys.stdout.flush()
+    except (KeyboardInterrupt, Cancelled):
+        console.say("Cancelled.")
+        return _failed(console, "Cancelled.", "", ExitCode.CANCELLED)
+    except StorageError as error:
+        console.say(f"kegbrowser: {error.message} {error.hint}".rstrip())
+        return _failed(console, error.message, error.hint, code_of(error))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        message = f"{error.strerror or error}: {error.filename}." if error.filename else f"{error.strerror or error}."
+        console.say(f"kegbrowser: {message}")
+        return _failed(console, message, "", ExitCode.SOME_FAILED)
+    return code
+
+
+def _failed(console: Console, message: str, hint: str, code: int) -> int:
+    if console.as_json:
+        console.json_line({"error": message, "hint": hint, "exit_code": int(code)})
+    return int(code)
+
+
+def _run_verb(words: argparse.Namespace, console: Console) -> int:
+    from kegbrowser.commands.addresses import AddressBook, GivenOptions, asking_to_trust, read_piped_secrets
+    from kegbrowser.commands.command import Command
+    from kegbrowser.commands.questions import Answerer
+    from kegbrowser.commands.running import JobRunner
+    from kegbrowser.commands.verbs import RUN
+    from kegbrowser.profiles.places import Places
+
+    given = GivenOptions(
+        _options(words.option),
+        asked=tuple(words.ask),
+        piped=read_piped_secrets(tuple(words.secret_stdin)),
+        for_several=words.verb in ("cp", "mv"),
+    )
+    book = AddressBook(Places.of_user(), given, console)
+
+    def run() -> int:
+        with JobRunner(console, Answerer(console)) as runner:
+            return int(RUN[words.verb](Command(words, console, book, runner)))
+
+    return asking_to_trust(console, book, run)
+
+
+def _options(pairs: Sequence[str]) -> dict[str, str]:
+    from kegbrowser.commands.outcome import UsageError
+
+    options: dict[str, str] = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise UsageError("An option is written as --option KEY=VALUE.", hint="As --option port=2222.")
+        options[key] = value
+    return options
+
+
+def _set_up_log(*, debug: bool) -> None:
+    import logging
+
+    # Only our own records: an SDK's debug log holds headers, which hold signatures.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("kegbrowser")
+    logger.addHandler(handler)
+    logger.propagate = False
+    logger.setLevel(logging.DEBUG if debug else logging.ERROR)
+    logging.getLogger().addHandler(logging.NullHandler())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kegbrowser",
+        description="Browse and move files on Amazon S3 and compatible storage, Azure Blob and SFTP.\n"
+        "Without a verb a window is opened, at the address if one is given.",
+        epilog=_ADDRESSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-V", "--version", action="store_true", help="show the version")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    common = _common_options()
+
+    def add(verb: str, help_text: str) -> argparse.ArgumentParser:
+        return verbs.add_parser(
+            verb,
+            help=help_text,
+            description=f"{help_text[0].upper()}{help_text[1:]}.",
+            epilog=_ADDRESSES,
+            parents=[common],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    ls = add("ls", "list a folder")
+    ls.add_argument("urls", nargs="+", metavar="URL")
+    ls.add_argument("-l", "--long", action="store_true", help="with size in bytes and time")
+    _add_recursive(ls, "with all that is below")
+    stat = add("stat", "describe files or folders")
+    stat.add_argument("urls", nargs="+", metavar="URL")
+    get = add("get", "download files")
+    get.add_argument(
+        "urls", nargs="+", metavar="URL", help="the last one: a local folder, or a new name for one source (.)"
+    )
+    _add_recursive(get, "folders with all that is in them")
+    _add_policy(get)
+    put = add("put", "upload files")
+    put.add_argument("paths", nargs="+", metavar="FILE")
+    put.add_argument("target", metavar="URL", help='ends in "/" for a folder, else it is the new name')
+    _add_recursive(put, "folders with all that is in them")
+    _add_policy(put)
+    for verb, text in (("cp", "copy between remote places"), ("mv", "move or rename remote files")):
+        both = add(verb, text)
+        both.add_argument("urls", nargs="+", metavar="URL")
+        both.add_argument("target", metavar="TARGET", help='a URL: ends in "/" for a folder, else it is the new name')
+        _add_recursive(both, "folders with all that is in them")
+        _add_policy(both)
+    rm = add("rm", "delete files")
+    rm.add_argument("urls", nargs="+", metavar="URL")
+    _add_recursive(rm, "folders with all that is in them")
+    rm.add_argument("-f", "-y", "--yes", action="store_true", help="do not ask")
+    mkdir = add("mkdir", "make folders")
+    mkdir.add_argument("urls", nargs="+", metavar="URL")
+    mkdir.add_argument("-p", "--parents", action="store_true", help="make missing parents; an existing folder is fine")
+    add("connections", "list the saved connections")
+    return parser
+
+
+def _common_options() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
+    common.add_argument("--debug", action="store_true", help="show the log on standard error")
+    group = common.add_argument_group("connecting")
+    group.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of the connection, as endpoint_url",
+    )
+    group.add_argument("--ask", action="append", default=[], metavar="KEY", help="ask for a secret on the terminal")
+    group.add_argument(
+        "--secret-stdin", action="append", default=[], metavar="KEY", help="read a secret from a line of standard input"
+    )
+    return common
+
+
+def _add_recursive(parser: argparse.ArgumentParser, help_text: str) -> None:
+    parser.add_argument("-r", "-R", "--recursive", action="store_true", help=help_text)
+
+
+def _add_policy(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--policy",
+        choices=("ask", "overwrite", "overwrite-if-newer", "skip", "rename"),
+        default="ask",
+        help="what to do with a file that is there already (ask)",
+    )
