@@ -22,6 +22,9 @@ Content = dict[str, Any]
 Migration = Callable[[Content], Content]
 VERSION_KEY = "schema_version"
 
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading arbitrary bytes as our JSON can raise; deep nesting ends json's recursion."""
+
 
 class UnreadableDocument(ValueError):
     """The file holds something else than this program writes."""
@@ -69,7 +72,7 @@ class JsonDocument:
             return self._parse(self.path.read_bytes())
         except FileNotFoundError:
             return {}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except _MALFORMED as error:
             log.warning("%s cannot be understood: %s", self.path.name, type(error).__name__)
         with self._locked():
             return self._read_or_set_aside()
@@ -110,7 +113,7 @@ class JsonDocument:
             return self._parse(self.path.read_bytes())
         except FileNotFoundError:
             return {}
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except _MALFORMED:
             self._set_aside()
             return {}
 
