@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -90,6 +91,8 @@ class FolderTreeModel(QAbstractItemModel):
         self._icon_of = icon_of
         self._connections: tuple[Connection, ...] = ()
         self._root = _Node(RemotePath.folder(""), None, "", EntryKind.FOLDER)
+        # An index holds a bare pointer to its node: one that was removed must outlive the indexes of the event being handled.
+        self._removed: deque[_Node] = deque(maxlen=10_000)
         lister.listing_started.connect(self._on_listing_started)
         lister.page_ready.connect(self._on_page_ready)
         lister.listing_finished.connect(self._on_listing_finished)
@@ -318,7 +321,7 @@ class FolderTreeModel(QAbstractItemModel):
         assert node.parent is not None
         row = node.row()
         self.beginRemoveRows(self._index(node.parent), row, row)
-        del node.parent.children[row]
+        self._removed.append(node.parent.children.pop(row))
         self.endRemoveRows()
 
     def _move(self, node: _Node, row: int) -> None:

@@ -21,11 +21,12 @@ from kegbrowser.transfer.events import ConnectionReport
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """How a change ended: all connections as they are now, the one it was about, and what the user should know."""
+    """How a change ended: all connections as they are now, the one it was about, what the user should know, and what was read."""
 
     connections: tuple[Connection, ...]
     connection: Connection | None = None
     notice: str = ""
+    options: Mapping[str, str] | None = None
 
 
 class Connections(QObject):
@@ -39,6 +40,7 @@ class Connections(QObject):
 
     connections_changed = Signal(object)  # tuple[Connection, ...]
     connection_saved = Signal(object)  # Connection
+    options_ready = Signal(object)  # Mapping[str, str], with secrets: for the form that asked, not to be kept
     change_failed = Signal(object)  # StorageError
     notice_raised = Signal(str)  # a sentence for the message bar
     report_changed = Signal(str)  # connection id: what it can do is known now
@@ -61,6 +63,15 @@ class Connections(QObject):
         self._take(self._store.load())
         for notice in self._store.take_notices():
             self.notice_raised.emit(notice)
+
+    def prepare(self, first_start: Callable[[], object]) -> None:
+        """Run what the first start needs on a thread, then tell the connections, also if nothing changed."""
+
+        def work() -> Saved:
+            first_start()
+            return Saved(self._store.load())
+
+        self._change(work)
 
     def all(self) -> tuple[Connection, ...]:
         return self._connections
@@ -111,9 +122,9 @@ class Connections(QObject):
 
         self._change(work)
 
-    def stored_options(self, connection: Connection) -> Callable[[], Mapping[str, str]]:
-        """How the connection's options with its secrets are read for its form; to be called on a thread."""
-        return lambda: specs.spec_of(connection, self._secrets).options
+    def read_options(self, connection: Connection) -> None:
+        """Read the connection's options with its secrets for its form; `options_ready` or `change_failed` follows."""
+        self._change(lambda: Saved(self._connections, options=specs.spec_of(connection, self._secrets).options))
 
     def remove(self, connection_id: str) -> None:
         """Remove a connection and its secrets."""
@@ -176,6 +187,9 @@ class Connections(QObject):
 
     @Slot(object)
     def _on_change_done(self, saved: Saved) -> None:
+        if saved.options is not None:
+            self.options_ready.emit(saved.options)
+            return
         self._take(saved.connections)
         if saved.connection is not None:
             self._forget_session(saved.connection.connection_id)
@@ -211,6 +225,7 @@ class _ChangeThread(QThread):
     """Writes one change down, where the disk and the keyring may block."""
 
     change_done = Signal(object)  # Saved
+    options_ready = Signal(object)  # Mapping[str, str], with secrets: for the form that asked, not to be kept
     change_failed = Signal(object)  # StorageError
 
     def __init__(self, work: Callable[[], Saved]) -> None:
