@@ -105,8 +105,8 @@ class _Engine(QIconEngine):
             color = QColor(palette.text().color())
             color.setAlphaF(0.32)
             return color
-        if mode == QIcon.Mode.Selected:
-            return palette.highlightedText().color()
+        if mode == QIcon.Mode.Selected and QApplication.focusWindow() is not None:
+            return palette.highlightedText().color()  # a window in the background selects in a pale colour
         tint = _TINTS.get(self._name)
         if tint is not None:
             return QColor(tint[1 if is_dark else 0])
