@@ -1,0 +1,83 @@
+"""Real servers for all tests, started when first needed, and fixtures that fail a test which leaves something behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+if not os.environ.get("DISPLAY"):
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from tests.servers.azurite import AzureAddress, Azurite
+from tests.servers.keyring_service import KeyringAddress, KeyringService
+from tests.servers.seaweed import S3Address, Seaweed
+from tests.servers.sshd import Sshd, SshdAddress
+from tests.servers.xvfb import Xvfb
+
+
+@pytest.fixture(scope="session")
+def sshd_server() -> Iterator[SshdAddress]:
+    """OpenSSH with a folder for files."""
+    with Sshd() as server:
+        yield server.start()
+
+
+@pytest.fixture(scope="session")
+def read_only_sshd_server() -> Iterator[SshdAddress]:
+    """OpenSSH whose SFTP refuses every write."""
+    with Sshd(read_only=True) as server:
+        yield server.start()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Address]:
+    """SeaweedFS."""
+    with Seaweed() as server:
+        yield server.start()
+
+
+@pytest.fixture(scope="session")
+def azure_server() -> Iterator[AzureAddress]:
+    """Azurite, in memory."""
+    with Azurite() as server:
+        yield server.start()
+
+
+@pytest.fixture(scope="session")
+def secret_service() -> Iterator[KeyringAddress]:
+    """gnome-keyring on a bus of its own; use it by giving its `env` to a program."""
+    with KeyringService() as server:
+        yield server.start()
+
+
+@pytest.fixture(scope="session")
+def screen() -> Iterator[Xvfb]:
+    """A virtual screen with a window manager, for programs that the tests start."""
+    with Xvfb() as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind() -> Iterator[None]:
+    """Fail a test that leaves a thread running or a top-level widget alive."""
+    before = set(threading.enumerate())
+    yield
+    left = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
+    for thread in left:
+        thread.join(2)
+    still_there = [thread.name for thread in left if thread.is_alive()]
+    assert not still_there, f"threads left running: {still_there}"
+    assert not _shown_widgets(), f"windows left open: {_shown_widgets()}"
+
+
+def _shown_widgets() -> list[str]:
+    widgets = sys.modules.get("PySide6.QtWidgets")
+    app = widgets.QApplication.instance() if widgets is not None else None
+    if app is None:
+        return []
+    return [repr(widget) for widget in app.topLevelWidgets() if widget.isVisible()]
