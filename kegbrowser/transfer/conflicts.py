@@ -1,0 +1,133 @@
+"""What becomes of a file whose place is taken: by policy, or as its user says."""
+
+from __future__ import annotations
+
+import enum
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kegbrowser.backends.errors import Cancelled
+from kegbrowser.transfer.jobs import ConflictPolicy
+from kegbrowser.transfer.questions import Answer, ConflictAnswer, ConflictChoice, ConflictQuestion, Question
+
+SAME_TIME = timedelta(seconds=2)
+"""Times this near are the same: some disks and servers keep only even seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """What is at a target already; None is unknown."""
+
+    size: int | None
+    modified: datetime | None
+    is_folder: bool = False
+
+
+class Action(enum.Enum):
+    """What to do with one file."""
+
+    OVERWRITE = "overwrite"
+    SKIP = "skip"
+    RENAME = "rename"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`new_name`: with RENAME, as its user typed it; "" for the suggested one."""
+
+    action: Action
+    new_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """A file and what is in its place.
+
+    Attributes:
+        name: of the file.
+        target: its place, for people.
+        suggested_name: finds a free name; only called when one is wanted.
+        is_own: the place was taken by this very job: two sources have one name.
+    """
+
+    name: str
+    target: str
+    source_size: int | None
+    source_modified: datetime | None
+    existing: Existing
+    suggested_name: Callable[[], str]
+    is_own: bool = False
+    more_to_come: bool = True
+
+
+class Conflicts:
+    """Decides all clashes of one job; any thread, one question at a time.
+
+    Args:
+        ask: of the job's context.
+        policy: ASK asks until an answer says "for all".
+    """
+
+    def __init__(self, ask: Callable[[Question], Answer], policy: ConflictPolicy) -> None:
+        self._ask = ask
+        self._policy = policy
+        self._lock = threading.Lock()
+
+    def decide(self, clash: Clash) -> Decision:
+        """What to do.
+
+        Raises:
+            Cancelled: the question was dismissed.
+        """
+        if clash.is_own or clash.existing.is_folder:
+            # Both must survive: the one is this job's own work, and a folder cannot be replaced by a file.
+            if self._policy is ConflictPolicy.SKIP and not clash.is_own:
+                return Decision(Action.SKIP)
+            return Decision(Action.RENAME)
+        with self._lock:
+            match self._policy:
+                case ConflictPolicy.OVERWRITE:
+                    return Decision(Action.OVERWRITE)
+                case ConflictPolicy.SKIP:
+                    return Decision(Action.SKIP)
+                case ConflictPolicy.RENAME:
+                    return Decision(Action.RENAME)
+                case ConflictPolicy.OVERWRITE_IF_NEWER:
+                    return Decision(Action.OVERWRITE if _is_newer(clash) else Action.SKIP)
+                case ConflictPolicy.ASK:
+                    return self._ask_user(clash)
+
+    def _ask_user(self, clash: Clash) -> Decision:
+        question = ConflictQuestion(
+            clash.name,
+            clash.target,
+            clash.source_size,
+            clash.existing.size,
+            clash.source_modified,
+            clash.existing.modified,
+            clash.suggested_name(),
+            clash.more_to_come,
+        )
+        answer = self._ask(question)
+        if not isinstance(answer, ConflictAnswer):
+            raise Cancelled
+        if answer.for_all:
+            self._policy = _POLICY_FOR_ALL[answer.choice]
+        action = Action(answer.choice.value)
+        return Decision(action, answer.new_name if action is Action.RENAME else "")
+
+
+_POLICY_FOR_ALL = {
+    ConflictChoice.OVERWRITE: ConflictPolicy.OVERWRITE,
+    ConflictChoice.SKIP: ConflictPolicy.SKIP,
+    ConflictChoice.RENAME: ConflictPolicy.RENAME,
+}
+
+
+def _is_newer(clash: Clash) -> bool:
+    """Whether the source is newer; unknown times count as not newer, so that nothing is replaced by guess."""
+    if clash.source_modified is None or clash.existing.modified is None:
+        return False
+    return clash.source_modified - clash.existing.modified > SAME_TIME

@@ -1,0 +1,274 @@
+"""From a storage to a storage, the same or another: on the server where it can, else through this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from kegbrowser.backends.base import ListEntry, StorageBackend, as_folder, split_path
+from kegbrowser.backends.errors import AlreadyExists, NotSupported, SourceChanged, StorageError
+from kegbrowser.transfer.context import JobContext
+from kegbrowser.transfer.emptying import remove_empty_folders
+from kegbrowser.transfer.events import JobReport
+from kegbrowser.transfer.jobs import Copy, Source
+from kegbrowser.transfer.moving import Move, Work, more_than_one, move_all
+from kegbrowser.transfer.names import MAX_NAME_BYTES, numbered_name, safe_name
+from kegbrowser.transfer.placing import RemotePlaces
+from kegbrowser.transfer.plan import Found, FoundFile, FoundFolder, walk_remote
+from kegbrowser.transfer.progress import FileProgress, Tracker
+from kegbrowser.transfer.remote_tree import RemoteTree
+from kegbrowser.transfer.retry import Attempts, retrying
+from kegbrowser.transfer.tuning import Tuning
+
+T = TypeVar("T")
+
+CHECK = "size"
+
+
+def copy(job: Copy, context: JobContext, tuning: Tuning) -> JobReport:
+    """Carry out a `Copy` job.
+
+    Raises:
+        NotSupported: a folder into itself.
+    """
+    source, target = context.open(job.spec), context.open(job.target_spec)
+    if source is target:
+        _refuse_into_itself(job)
+    with Tracker(context.emit) as tracker:
+        work = Work(context, tuning, tracker, job.policy)
+        tree = RemoteTree(target, job.target, tuning.retry, work.stop)
+        tree.prepare()
+        places = RemotePlaces(work, tree, job.target_spec, more_to_come=more_than_one(job.sources))
+        copier = Copier(work, source, target, tree, places, is_move=job.move)
+        move_all(_found(job, copier, tree), copier, work)
+        if job.move:
+            copier.remove_emptied()
+        return tracker.report()
+
+
+def _found(job: Copy, copier: Copier, tree: RemoteTree) -> Iterator[Found]:
+    """All that is below the sources; a folder that can be moved in one step is, and is not walked."""
+    rename_to = job.rename_to if len(job.sources) == 1 else ""
+    for source in job.sources:
+        name = rename_to or split_path(source.path)[1]
+        if copier.is_same_storage and source.is_folder and tree.path((name,)) + "/" == source.path:
+            if job.move:
+                continue  # it is there already
+            name = _free_folder_name(tree, name)
+            yield from copier.walk(source, name)
+        elif source.is_folder and copier.moves_folder(source, name):
+            continue
+        else:
+            yield from copier.walk(source, rename_to)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """A file that arrived: the version that did, whether its source is gone with that, and how it was checked."""
+
+    file: FoundFile
+    is_gone: bool = False
+    check: str = ""
+
+
+class Copier:
+    """Moves or copies files into one remote folder: the `Mover` of copies."""
+
+    def __init__(
+        self,
+        work: Work,
+        source: StorageBackend,
+        target: StorageBackend,
+        tree: RemoteTree,
+        places: RemotePlaces,
+        *,
+        is_move: bool,
+    ) -> None:
+        self._work = work
+        self._source = source
+        self._target = target
+        self._tree = tree
+        self._places = places
+        self._is_move = is_move
+        self._walked: list[str] = []
+        self.is_same_storage = source is target
+
+    def walk(self, source: Source, rename_to: str) -> Iterator[Found]:
+        """All below a source."""
+        retry = self._work.tuning.retry
+        if source.is_folder:
+            self._walked.append(source.path)
+        yield from walk_remote(self._source, (source,), rename_to, retry, self._work.stop)
+
+    def moves_folder(self, source: Source, name: str) -> bool:
+        """Move a whole folder in one step; False if that cannot be done here."""
+        abilities = self._source.capabilities
+        if not (self._is_move and self.is_same_storage and abilities.rename_folder):
+            return False
+        if self._tree.has_folder((name,)) or self._tree.find((name,)) is not None:
+            return False
+        target = self._tree.path((name,)) + "/"
+        try:
+            self._try(lambda: self._source.rename(source.path, target))
+        except (AlreadyExists, NotSupported):
+            return False
+        self._work.tracker.plan(0)
+        self._work.tracker.start(name, 0).finish()
+        return True
+
+    def remove_emptied(self) -> None:
+        """Remove the folders that were moved file by file and that nothing is left in."""
+        for path in self._walked:
+            try:
+                remove_empty_folders(self._source, path, self._work.tuning.retry, self._work.stop)
+            except StorageError as error:
+                self._work.tracker.fail(path, error, was_planned=False)
+
+    # -- the mover -------------------------------------------------------------------------------------------------------
+
+    def decide(self, file: FoundFile) -> Move | None:
+        parts = self._target_parts(file.parts)
+        is_itself = self.is_same_storage and self._tree.path(parts) == file.path
+        if is_itself and self._is_move:
+            self._work.tracker.skip(file.size)
+            return None
+        return self._places.decide(file, parts, is_itself=is_itself)
+
+    def make_folder(self, folder: FoundFolder) -> None:
+        self._tree.make(self._target_parts(folder.parts))
+
+    def move(self, move: Move, progress: FileProgress) -> None:
+        while True:
+            try:
+                moved = self._move_once(move, progress)
+            except AlreadyExists:
+                resolved = self._places.resolve_late(move)
+                if resolved is None:
+                    progress.skip()
+                    return
+                move = resolved
+                progress.restart()
+            else:
+                break
+        if self._is_move and not moved.is_gone:
+            self._remove_source(moved.file)
+        progress.finish(moved.check)
+
+    def _move_once(self, move: Move, progress: FileProgress) -> _Moved:
+        if self.is_same_storage:
+            done = self._on_server(move)
+            if done is not None:
+                return done
+        return self._through_here(move, progress)
+
+    def _on_server(self, move: Move) -> _Moved | None:
+        """Let the server do it; None if it cannot."""
+        abilities, path = self._source.capabilities, move.file.path
+        try:
+            if self._is_move and abilities.rename:
+                self._try(lambda: self._source.rename(path, move.place, overwrite=move.overwrite))
+                return _Moved(move.file, is_gone=True)
+            if abilities.server_copy:
+                self._try(lambda: self._source.copy(path, move.place, overwrite=move.overwrite))
+                return _Moved(move.file)
+        except NotSupported:
+            return None
+        return None
+
+    def _through_here(self, move: Move, progress: FileProgress) -> _Moved:
+        """Stream it. A file that breaks off or changes starts anew."""
+        attempts = Attempts(self._work.tuning.retry, self._work.stop)
+        changes = 0
+        file = move.file
+        if file.size is None:
+            file = self._look_again(file)
+        while True:
+            progress.restart(file.size)
+            try:
+                self._pump(replace(move, file=file), progress)
+            except AlreadyExists:
+                raise
+            except SourceChanged:
+                changes += 1
+                if changes >= self._work.tuning.tries_of_changing:
+                    raise
+                file = self._look_again(file)
+            except StorageError as error:
+                attempts.fail(error)
+            else:
+                return _Moved(file, check=CHECK)
+
+    def _pump(self, move: Move, progress: FileProgress) -> None:
+        file, size = move.file, move.file.size or 0
+        with self._source.open_reader(file.path, etag=file.etag) as reader:
+            writer = self._target.open_writer(
+                move.place, size_bytes=file.size, overwrite=move.overwrite, modified=file.modified
+            )
+            with writer:
+                copied = 0
+                while piece := reader.read(self._work.tuning.piece_bytes):
+                    self._work.stop.check()
+                    writer.write(piece)
+                    copied += len(piece)
+                    progress.move(len(piece))
+                if copied != size:
+                    raise _changed(file)
+                if not file.etag:
+                    self._check_unchanged(file)
+
+    def _remove_source(self, file: FoundFile) -> None:
+        """Delete a source whose copy is complete, unless it is no longer what was copied."""
+        self._check_unchanged(file)
+        self._try(lambda: self._source.delete(file.path))
+
+    def _check_unchanged(self, file: FoundFile) -> None:
+        entry = self._try(lambda: self._source.stat(file.path))
+        if not _is_same(entry, file):
+            raise _changed(file)
+
+    def _look_again(self, file: FoundFile) -> FoundFile:
+        entry = self._try(lambda: self._source.stat(file.path))
+        return replace(file, size=entry.size, modified=entry.last_modified, etag=entry.etag)
+
+    def _target_parts(self, parts: tuple[str, ...]) -> tuple[str, ...]:
+        """Names of a foreign server may lead anywhere on one with real folders: there they are mapped as on a disk."""
+        if self.is_same_storage or not self._target.capabilities.real_folders:
+            return parts
+        longest = self._target.capabilities.max_name_bytes or MAX_NAME_BYTES
+        return tuple(safe_name(part, windows=False, max_bytes=longest) for part in parts)
+
+    def _try(self, action: Callable[[], T]) -> T:
+        return retrying(action, self._work.tuning.retry, self._work.stop)
+
+
+def _refuse_into_itself(job: Copy) -> None:
+    for source in job.sources:
+        if source.is_folder and as_folder(job.target).startswith(as_folder(source.path)):
+            name = split_path(source.path)[1] or "The whole storage"
+            verb = "moved" if job.move else "copied"
+            raise NotSupported(
+                f"“{name}” cannot be {verb} into itself.", path=source.path, hint="Choose a folder outside of it."
+            )
+
+
+def _free_folder_name(tree: RemoteTree, name: str) -> str:
+    number = 2
+    while True:
+        candidate = numbered_name(name, number)
+        if not tree.has_folder((candidate,)) and tree.find((candidate,)) is None:
+            return candidate
+        number += 1
+
+
+def _is_same(entry: ListEntry, file: FoundFile) -> bool:
+    if file.etag and entry.etag:
+        return entry.etag == file.etag
+    return entry.size == file.size and entry.last_modified == file.modified
+
+
+def _changed(file: FoundFile) -> SourceChanged:
+    name = file.parts[-1] if file.parts else file.path
+    return SourceChanged(
+        f"“{name}” changed while it was copied; the changed file was left where it is.", path=file.path
+    )

@@ -1,0 +1,196 @@
+"""Several files, or several ranges of one, at once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from kegbrowser.backends.errors import Cancelled
+from kegbrowser.transfer.cancel import CancelToken
+from kegbrowser.transfer.tuning import Tuning
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+STOP_LOOK_S = 0.1
+"""How often a wait for the threads looks whether the job was stopped."""
+
+
+class Lanes(Generic[T]):
+    """Two lanes of threads, so that large files never hold up the small ones. A context manager.
+
+    Tasks are put in by one thread, which waits when too many are ahead. An exception that leaves a task stops all of them
+    and comes out of `put` or `finish`; what may happen to a single file is handled within its task.
+
+    Args:
+        token: of the job.
+        stop: cancelled when the job is, or when a task fails the whole of it; what tasks check and wait on.
+        carry_out: does a task; called on the threads of the lanes.
+    """
+
+    def __init__(self, token: CancelToken, stop: CancelToken, tuning: Tuning, carry_out: Callable[[T], None]) -> None:
+        self.stop = stop
+        self._token = token
+        self._carry_out = carry_out
+        self._limit = tuning.items_ahead
+        self._clean_up_s = tuning.clean_up_s
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._small: _Lane[T] = _Lane(self._lock, "small", tuning.small_threads)
+        self._large: _Lane[T] = _Lane(self._lock, "large", tuning.large_threads)
+        self._is_complete = False
+        self._error: BaseException | None = None
+        self._forget: Callable[[], None] | None = None
+
+    def __enter__(self) -> Self:
+        self.stop.on_cancel(self._wake)
+        self._forget = self._token.on_cancel(self.stop.cancel)
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._forget is not None:
+            self._forget()
+        if exc_type is not None:
+            self.stop.cancel()
+            self._await_clean_up()
+
+    def put(self, task: T, *, is_large: bool) -> None:
+        """Add a task; waits while too many are ahead.
+
+        Raises:
+            Cancelled: the job was cancelled.
+            StorageError: a task failed the whole job.
+        """
+        lane = self._large if is_large else self._small
+        with self._lock:
+            while len(self._small.tasks) + len(self._large.tasks) >= self._limit and not self.stop.is_cancelled:
+                self._room.wait()
+            self._raise_if_stopped()
+            lane.tasks.append(task)
+            if not lane.idle and len(lane.threads) < lane.max_threads:
+                thread = threading.Thread(
+                    target=self._work, args=(lane,), name=f"{lane.name}-{len(lane.threads)}", daemon=True
+                )
+                lane.threads.append(thread)
+                thread.start()
+            lane.arrived.notify()
+
+    def check(self) -> None:
+        """Raise what stopped the job, if something did."""
+        if self.stop.is_cancelled:
+            with self._lock:
+                self._raise_if_stopped()
+
+    def finish(self) -> None:
+        """Wait until all tasks are done. Raises as `put`; then, unfinished tasks have had their time to clean up."""
+        with self._lock:
+            self._is_complete = True
+        self._wake()
+        for thread in (*self._small.threads, *self._large.threads):
+            while thread.is_alive() and not self.stop.is_cancelled:
+                thread.join(STOP_LOOK_S)
+        if self.stop.is_cancelled:
+            self._await_clean_up()
+        with self._lock:
+            self._raise_if_stopped()
+
+    def _raise_if_stopped(self) -> None:
+        if self._token.is_cancelled:
+            raise Cancelled
+        if self._error is not None:
+            raise self._error
+        if self.stop.is_cancelled:
+            raise Cancelled
+
+    def _await_clean_up(self) -> None:
+        deadline = time.monotonic() + self._clean_up_s
+        for thread in (*self._small.threads, *self._large.threads):
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                log.warning("a transfer did not clean up within %s s", self._clean_up_s)
+
+    def _work(self, lane: _Lane[T]) -> None:
+        try:
+            while True:
+                with self._lock:
+                    lane.idle += 1
+                    while not lane.tasks and not self._is_complete and not self.stop.is_cancelled:
+                        lane.arrived.wait()
+                    lane.idle -= 1
+                    if self.stop.is_cancelled or not lane.tasks:
+                        return
+                    task = lane.tasks.popleft()
+                    self._room.notify()
+                self._carry_out(task)
+        except BaseException as error:  # the outermost frame of the thread: the job's own thread raises it again
+            with self._lock:
+                if self._error is None and not isinstance(error, Cancelled):
+                    self._error = error
+            self.stop.cancel()
+
+    def _wake(self) -> None:
+        with self._lock:
+            self._room.notify_all()
+            self._small.arrived.notify_all()
+            self._large.arrived.notify_all()
+
+
+class _Lane(Generic[T]):
+    """The state of one lane; guarded by the lock of both."""
+
+    def __init__(self, lock: threading.Lock, name: str, max_threads: int) -> None:
+        self.name = name
+        self.max_threads = max_threads
+        self.arrived = threading.Condition(lock)
+        self.tasks: deque[T] = deque()
+        self.threads: list[threading.Thread] = []
+        self.idle = 0
+
+
+def in_parallel(tasks: Iterable[T], carry_out: Callable[[T], None], threads: int) -> None:
+    """Do all tasks, `threads` at a time. The first exception ends it: no further task begins, and when the running ones have
+    ended it is raised. The tasks themselves must see a cancelled token.
+    """
+    todo = iter(tasks)
+    lock = threading.Lock()
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            while True:
+                with lock:
+                    if errors:
+                        return
+                    task = next(todo, _END)
+                if isinstance(task, _End):
+                    return
+                carry_out(task)
+        except BaseException as error:  # the outermost frame of the thread: the caller's raises it again
+            with lock:
+                errors.append(error)
+
+    workers = [threading.Thread(target=work, name=f"range-{index}", daemon=True) for index in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for error in errors:
+        if not isinstance(error, Cancelled):
+            raise error
+    if errors:
+        raise errors[0]
+
+
+class _End:
+    """The end of the tasks."""
+
+
+_END = _End()

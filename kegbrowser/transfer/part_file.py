@@ -1,0 +1,180 @@
+"""A local file that grows under a hidden name and takes its place in one step, whole."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import logging
+import os
+import secrets
+import shutil
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from functools import cache
+
+from kegbrowser.backends.errors import QuotaExceeded
+from kegbrowser.transfer.local_errors import local_error, local_errors
+from kegbrowser.transfer.names import MAX_NAME_BYTES, shortened
+
+log = logging.getLogger(__name__)
+
+PART_ENDING = ".kegpart"
+RESERVE_STEP = 1024 * 1024 * 1024
+"""Space is reserved in steps: on a disk that cannot reserve, the C library writes zeros instead, and cancel must not wait."""
+
+_CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
+
+
+class PartFile:
+    """The unfinished file beside `target`. `write_at` may be called from several threads; all else from one.
+
+    Either `publish` or `discard` ends it; the second of them does nothing.
+
+    Raises:
+        PermissionDenied, QuotaExceeded, InvalidName: as the disk says, naming the target.
+    """
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        folder, name = os.path.split(target)
+        ending = f".{secrets.token_hex(4)}{PART_ENDING}"
+        self.path = os.path.join(folder, shortened(f".{name}", ending, max_bytes=MAX_NAME_BYTES))
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        with local_errors("save", target):
+            self._fd = os.open(self.path, flags, 0o666)
+        self._is_open = True
+        self._is_there = True
+        self._seek_lock = threading.Lock()
+
+    def reserve(self, size_bytes: int, check: Callable[[], None]) -> None:
+        """Make sure of the space before anything is moved.
+
+        Raises:
+            QuotaExceeded: there is not so much.
+        """
+        if size_bytes <= 0:
+            return
+        with local_errors("save", self.target):
+            if not hasattr(os, "posix_fallocate"):
+                if shutil.disk_usage(os.path.dirname(self.path) or ".").free < size_bytes:
+                    raise local_error(OSError(errno.ENOSPC, ""), "save", self.target)
+                return
+            for start in range(0, size_bytes, RESERVE_STEP):
+                check()
+                try:
+                    os.posix_fallocate(self._fd, start, min(RESERVE_STEP, size_bytes - start))
+                except OSError as exc:
+                    if exc.errno in _CANNOT_RESERVE:
+                        return
+                    raise
+
+    def write_at(self, data: bytes, offset: int) -> None:
+        """Write all of `data` at `offset`."""
+        with local_errors("save", self.target):
+            view = memoryview(data)
+            while view:
+                written = self._write(view, offset)
+                if written == 0:
+                    raise QuotaExceeded(
+                        f"Could not save “{os.path.basename(self.target)}”: the disk took nothing more."
+                    )
+                offset += written
+                view = view[written:]
+
+    def publish(self, size_bytes: int, modified: datetime | None, *, overwrite: bool) -> None:
+        """Put it into its place: durable, with its time, all at once.
+
+        Raises:
+            AlreadyExists: the place is taken by now and `overwrite` is False; the part file is still there.
+        """
+        with local_errors("save", self.target):
+            if self._is_open:
+                os.ftruncate(self._fd, size_bytes)
+                if modified is not None:
+                    stamp = modified.timestamp()
+                    with suppress(OSError, OverflowError, ValueError):  # a time that this disk cannot keep
+                        os.utime(self._fd if os.utime in os.supports_fd else self.path, (stamp, stamp))
+                os.fsync(self._fd)
+                self._close()
+            if overwrite:
+                os.replace(self.path, self.target)
+            else:
+                rename_new(self.path, self.target)
+            self._is_there = False
+
+    def retarget(self, target: str) -> None:
+        """Have it published at another place of the same folder."""
+        self.target = target
+
+    def discard(self) -> None:
+        """Remove it."""
+        self._close()
+        if self._is_there:
+            self._is_there = False
+            try:
+                os.unlink(self.path)
+            except FileNotFoundError:
+                return
+            except OSError as exc:
+                log.warning("could not remove the unfinished file %s: %s", self.path, exc)
+
+    def _write(self, view: memoryview, offset: int) -> int:
+        if hasattr(os, "pwrite"):
+            return os.pwrite(self._fd, view, offset)
+        with self._seek_lock:
+            os.lseek(self._fd, offset, os.SEEK_SET)
+            return os.write(self._fd, view)
+
+    def _close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            os.close(self._fd)
+
+
+def rename_new(source: str, target: str) -> None:
+    """Rename a file, but never over another one.
+
+    Raises:
+        FileExistsError: the target is there.
+    """
+    if sys.platform == "win32":
+        os.rename(source, target)  # refuses by itself
+        return
+    renameat2 = _renameat2()
+    if renameat2 is not None:
+        result = renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE)
+        if result == 0:
+            return
+        code = ctypes.get_errno()
+        if code not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise OSError(code, os.strerror(code), target)
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as exc:
+        if exc.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+            raise
+        # A disk with neither (FAT): a look before is the best there is.
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from exc
+        os.rename(source, target)
+        return
+    os.unlink(source)
+
+
+@cache
+def _renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if function is None:
+        return None
+    function.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+    function.restype = ctypes.c_int
+    typed: Callable[[int, bytes, int, bytes, int], int] = function
+    return typed

@@ -1,0 +1,77 @@
+"""Trying again: how often, after which wait."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from kegbrowser.backends.errors import StorageError
+from kegbrowser.transfer.cancel import CancelToken
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LONGEST_SERVER_WAIT_S = 120.0
+"""A server's own wait is honoured up to here; one that names hours would look like a hang."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Exponential waits with jitter, so that many clients that failed together do not come back together."""
+
+    tries: int = 5
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 30.0
+
+    def wait_s(self, failed_tries: int, error: StorageError) -> float:
+        """How long to wait after the `failed_tries`-th failure in a row."""
+        if error.retry_after_s is not None:
+            return min(max(error.retry_after_s, 0.0), LONGEST_SERVER_WAIT_S)
+        full = min(self.first_wait_s * 2.0 ** (failed_tries - 1), self.longest_wait_s)
+        return full * random.uniform(0.5, 1.0)
+
+
+class Attempts:
+    """Counts the failures of one piece of work. Used by one thread.
+
+    Args:
+        token: the waits end when it is cancelled.
+    """
+
+    def __init__(self, policy: RetryPolicy, token: CancelToken) -> None:
+        self._policy = policy
+        self._token = token
+        self._failed = 0
+
+    def succeed(self) -> None:
+        """Something went over the wire: the next failure is counted as the first one again."""
+        self._failed = 0
+
+    def fail(self, error: StorageError) -> None:
+        """Wait until the next try is due.
+
+        Raises:
+            StorageError: `error` itself, if trying again is of no use or was done often enough.
+            Cancelled: while waiting.
+        """
+        self._failed += 1
+        if not error.retryable or self._failed >= self._policy.tries:
+            raise error
+        wait_s = self._policy.wait_s(self._failed, error)
+        log.info("trying again in %.1f s after failure %s: %s", wait_s, self._failed, error)
+        self._token.wait(wait_s)
+
+
+def retrying(action: Callable[[], T], policy: RetryPolicy, token: CancelToken) -> T:
+    """Do something that can be done again from its start, until it succeeds or trying again is of no use."""
+    attempts = Attempts(policy, token)
+    while True:
+        token.check()
+        try:
+            return action()
+        except StorageError as error:
+            attempts.fail(error)
