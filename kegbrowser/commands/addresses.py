@@ -153,14 +153,14 @@ class AddressBook:
 
     def _ad_hoc(self, location: Location) -> Place:
         info = backend(location.scheme)
-        options = info.from_location(location) | self._checked_options(info)
+        root = replace(location, path="")
+        options = info.from_location(root) | self._checked_options(info)
         self._add_secrets(info, options)
         info.complete(options)
         path = info.match(options, location)
         if path is None:
             raise UsageError(f"The options do not fit the address “{location.url()}”.", hint="Leave them out.")
         self._add_host_keys(options, ())
-        root = Location(location.scheme, location.authority, "", location.username, location.port)
         return Place(ConnectionSpec(f"{AD_HOC}:{root.url()}", info.kind, info.suggest_name(options), options), path)
 
     def _spec_of(self, connection: Connection) -> ConnectionSpec:
