@@ -46,6 +46,7 @@ class Lanes(Generic[T]):
         self._large: _Lane[T] = _Lane(self._lock, "large", tuning.large_threads)
         self._is_complete = False
         self._error: BaseException | None = None
+        self._clean_up_until: float | None = None
         self._forget: Callable[[], None] | None = None
 
     def __enter__(self) -> Self:
@@ -111,11 +112,14 @@ class Lanes(Generic[T]):
             raise Cancelled
 
     def _await_clean_up(self) -> None:
-        deadline = time.monotonic() + self._clean_up_s
-        for thread in (*self._small.threads, *self._large.threads):
-            thread.join(max(0.0, deadline - time.monotonic()))
-            if thread.is_alive():
-                log.warning("a transfer did not clean up within %s s", self._clean_up_s)
+        if self._clean_up_until is None:
+            self._clean_up_until = time.monotonic() + self._clean_up_s
+        threads = (*self._small.threads, *self._large.threads)
+        for thread in threads:
+            thread.join(max(0.0, self._clean_up_until - time.monotonic()))
+        late = sum(thread.is_alive() for thread in threads)
+        if late:
+            log.warning("%s transfers did not clean up within %s s", late, self._clean_up_s)
 
     def _work(self, lane: _Lane[T]) -> None:
         try:
