@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: argparse.Namespace) -> int:
-    from kegbrowser.backends.errors import Cancelled, StorageError
+    from kegbrowser.backends.errors import AuthenticationFailed, Cancelled, StorageError
     from kegbrowser.commands.console import Console
     from kegbrowser.commands.outcome import ExitCode, code_of
 
@@ -65,7 +65,8 @@ def _run(words: argparse.Namespace) -> int:
         console.say("Cancelled.")
         return _failed(console, "Cancelled.", "", ExitCode.CANCELLED)
     except StorageError as error:
-        console.say(f"kegbrowser: {error.message} {error.hint}".rstrip())
+        more = " A secret is asked for by --ask KEY." if isinstance(error, AuthenticationFailed) else ""
+        console.say(f"kegbrowser: {error.message} {error.hint}{more}".rstrip())
         return _failed(console, error.message, error.hint, code_of(error))
     except BrokenPipeError:
         raise

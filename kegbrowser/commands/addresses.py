@@ -21,6 +21,9 @@ from kegbrowser.profiles.specs import HOST_KEYS, spec_of
 AD_HOC = "command-line"
 """Connection id of an address that no saved connection matches."""
 
+_AD_HOC_CHOICES = {"sftp": {"auth": "agent"}}
+"""How to sign in where nothing is said: as the service's own tools do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -155,6 +158,9 @@ class AddressBook:
         info = backend(location.scheme)
         root = replace(location, path="")
         options = info.from_location(root) | self._checked_options(info)
+        _choose_by_what_is_given(info, options, {*self._given.options, *self._given.asked, *self._given.piped})
+        for key, value in _AD_HOC_CHOICES.get(info.kind, {}).items():
+            options.setdefault(key, value)
         self._add_secrets(info, options)
         info.complete(options)
         path = info.match(options, location)
@@ -264,6 +270,13 @@ def asking_to_trust(console: Console, book: AddressBook, run: Callable[[], int])
                 raise
             book.trust(error)
             trusted.add(error.fingerprint)
+
+
+def _choose_by_what_is_given(info: BackendInfo, options: dict[str, str], given: set[str]) -> None:
+    """Let a given key file or password choose that way to sign in, as the form would have to show it."""
+    for one in info.fields:
+        if one.key in given and one.shown_if is not None:
+            options.setdefault(one.shown_if[0], one.shown_if[1][0])
 
 
 def _is_shown(field: OptionField, info: BackendInfo, options: Mapping[str, str]) -> bool:
