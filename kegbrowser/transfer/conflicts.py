@@ -47,13 +47,13 @@ class Clash:
 
     Attributes:
         name: of the file.
-        target: its place, for people.
+        target: gives its place, for people; only called for a question.
         suggested_name: finds a free name; only called when one is wanted.
         is_own: the place was taken by this very job: two sources have one name.
     """
 
     name: str
-    target: str
+    target: Callable[[], str]
     source_size: int | None
     source_modified: datetime | None
     existing: Existing
@@ -102,7 +102,7 @@ class Conflicts:
     def _ask_user(self, clash: Clash) -> Decision:
         question = ConflictQuestion(
             clash.name,
-            clash.target,
+            clash.target(),
             clash.source_size,
             clash.existing.size,
             clash.source_modified,

@@ -13,7 +13,7 @@ from kegbrowser.transfer.emptying import remove_empty_folders
 from kegbrowser.transfer.events import JobReport
 from kegbrowser.transfer.jobs import Copy, Source
 from kegbrowser.transfer.moving import Move, Work, more_than_one, move_all
-from kegbrowser.transfer.names import MAX_NAME_BYTES, numbered_name, safe_name
+from kegbrowser.transfer.names import MAX_NAME_BYTES, LocalNames, numbered_name
 from kegbrowser.transfer.placing import RemotePlaces
 from kegbrowser.transfer.plan import Found, FoundFile, FoundFolder, walk_remote
 from kegbrowser.transfer.progress import FileProgress, Tracker
@@ -93,6 +93,10 @@ class Copier:
         self._is_move = is_move
         self._walked: list[str] = []
         self.is_same_storage = source is target
+        self._names: LocalNames | None = None
+        if target.capabilities.real_folders and not self.is_same_storage:
+            longest = target.capabilities.max_name_bytes or MAX_NAME_BYTES
+            self._names = LocalNames(ignores_case=False, windows=False, max_bytes=longest)
 
     def walk(self, source: Source, rename_to: str) -> Iterator[Found]:
         """All below a source."""
@@ -128,7 +132,7 @@ class Copier:
     # -- the mover -------------------------------------------------------------------------------------------------------
 
     def decide(self, file: FoundFile) -> Move | None:
-        parts = self._target_parts(file.parts)
+        parts = self._target_parts(file.parts, is_folder=False)
         is_itself = self.is_same_storage and self._tree.path(parts) == file.path
         if is_itself and self._is_move:
             self._work.tracker.skip(file.size)
@@ -136,7 +140,7 @@ class Copier:
         return self._places.decide(file, parts, is_itself=is_itself)
 
     def make_folder(self, folder: FoundFolder) -> None:
-        self._tree.make(self._target_parts(folder.parts))
+        self._tree.make(self._target_parts(folder.parts, is_folder=True))
 
     def move(self, move: Move, progress: FileProgress) -> None:
         while True:
@@ -231,12 +235,15 @@ class Copier:
         entry = self._try(lambda: self._source.stat(file.path))
         return replace(file, size=entry.size, modified=entry.last_modified, etag=entry.etag)
 
-    def _target_parts(self, parts: tuple[str, ...]) -> tuple[str, ...]:
+    def _target_parts(self, parts: tuple[str, ...], *, is_folder: bool) -> tuple[str, ...]:
         """Names of a foreign server may lead anywhere on one with real folders: there they are mapped as on a disk."""
-        if self.is_same_storage or not self._target.capabilities.real_folders:
+        if self._names is None:
             return parts
-        longest = self._target.capabilities.max_name_bytes or MAX_NAME_BYTES
-        return tuple(safe_name(part, windows=False, max_bytes=longest) for part in parts)
+        mapped: list[str] = []
+        last = len(parts) - 1
+        for index, part in enumerate(parts):
+            mapped.append(self._names.name_for("/".join(mapped), part, is_folder=is_folder or index < last))
+        return tuple(mapped)
 
     def _try(self, action: Callable[[], T]) -> T:
         return retrying(action, self._work.tuning.retry, self._work.stop)

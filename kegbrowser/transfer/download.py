@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from kegbrowser.backends.base import StorageBackend
 from kegbrowser.backends.errors import AlreadyExists, SourceChanged, StorageError
@@ -70,11 +71,11 @@ class Downloader:
             place = move.place
             clash = Clash(
                 name=os.path.basename(place),
-                target=place,
+                target=partial(str, place),
                 source_size=move.file.size,
                 source_modified=move.file.modified,
                 existing=existing,
-                suggested_name=lambda place=place: os.path.basename(self._tree.free_place(place)),  # type: ignore[misc]
+                suggested_name=partial(self._free_name, place),
                 is_own=is_own,
                 more_to_come=self._more_to_come,
             )
@@ -89,6 +90,9 @@ class Downloader:
             existing = existing_at(place) or (Existing(None, None) if is_own else None)
             move = replace(move, place=place, parts=(*move.parts[:-1], os.path.basename(place)))
         return move
+
+    def _free_name(self, place: str) -> str:
+        return os.path.basename(self._tree.free_place(place))
 
     # -- moving ----------------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from kegbrowser.backends.errors import InvalidOptions
 from kegbrowser.backends.registry import ConnectionSpec, backend
@@ -48,11 +49,11 @@ class RemotePlaces:
             parts = move.parts
             clash = Clash(
                 name=parts[-1],
-                target=for_people(self._spec, move.place),
+                target=partial(for_people, self._spec, move.place),
                 source_size=move.file.size,
                 source_modified=move.file.modified,
                 existing=existing,
-                suggested_name=lambda parts=parts: self._tree.free(parts)[-1],  # type: ignore[misc]
+                suggested_name=partial(self._free_name, parts),
                 is_own=is_own,
                 more_to_come=self._more_to_come,
             )
@@ -73,6 +74,9 @@ class RemotePlaces:
     def resolve_late(self, move: Move) -> Move | None:
         """The same for a place that was free when it was looked at, but is taken now."""
         return self.resolve(move, self._tree.look(move.parts) or Existing(None, None))
+
+    def _free_name(self, parts: tuple[str, ...]) -> str:
+        return self._tree.free(parts)[-1]
 
 
 def for_people(spec: ConnectionSpec, path: str) -> str:
