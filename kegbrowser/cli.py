@@ -49,9 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: argparse.Namespace) -> int:
-    from kegbrowser.backends.errors import AuthenticationFailed, Cancelled, StorageError
+    from kegbrowser.backends.errors import Cancelled, StorageError
     from kegbrowser.commands.console import Console
-    from kegbrowser.commands.outcome import ExitCode, code_of
+    from kegbrowser.commands.outcome import ExitCode, code_of, hint_of, sentence_of
 
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
@@ -65,9 +65,8 @@ def _run(words: argparse.Namespace) -> int:
         console.say("Cancelled.")
         return _failed(console, "Cancelled.", "", ExitCode.CANCELLED)
     except StorageError as error:
-        more = " A secret is asked for by --ask KEY." if isinstance(error, AuthenticationFailed) else ""
-        console.say(f"kegbrowser: {error.message} {error.hint}{more}".rstrip())
-        return _failed(console, error.message, error.hint, code_of(error))
+        console.say(f"kegbrowser: {sentence_of(error)}")
+        return _failed(console, error.message, hint_of(error), code_of(error))
     except BrokenPipeError:
         raise
     except OSError as error:

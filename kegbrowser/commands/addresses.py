@@ -265,7 +265,6 @@ def asking_to_trust(console: Console, book: AddressBook, run: Callable[[], int])
             if isinstance(error, HostKeyChanged) or error.fingerprint in trusted or not console.can_ask:
                 raise
             console.say(sentence_of(error))
-            console.say(f"{error.host} has the {error.key_type} key {error.fingerprint}.")
             if console.ask("Trust this key from now on? [no/yes]", ("no", "yes")) == "no":
                 raise
             book.trust(error)

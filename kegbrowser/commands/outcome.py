@@ -73,6 +73,15 @@ def worst(codes: list[ExitCode]) -> ExitCode:
     return failed[0] if len(failed) == len(codes) and len(set(failed)) == 1 else ExitCode.SOME_FAILED
 
 
+def hint_of(error: StorageError) -> str:
+    """What to do about an error on the command line; "" if only the window's advice (refresh) is known."""
+    if isinstance(error, FileNotFoundInStorageError) and error.hint == FileNotFoundInStorageError.default_hint:
+        return ""
+    if isinstance(error, AuthenticationFailed):
+        return f"{error.hint} A secret is asked for by --ask KEY.".lstrip()
+    return error.hint
+
+
 def sentence_of(error: StorageError) -> str:
     """The message and the hint of an error, in one line."""
-    return f"{error.message} {error.hint}".strip()
+    return f"{error.message} {hint_of(error)}".strip()

@@ -8,7 +8,7 @@ from datetime import datetime
 from kegbrowser.backends.base import ListEntry
 from kegbrowser.commands.addresses import Place
 from kegbrowser.commands.console import size_text
-from kegbrowser.commands.outcome import code_of
+from kegbrowser.commands.outcome import code_of, hint_of
 from kegbrowser.transfer.events import JobReport
 
 
@@ -96,7 +96,7 @@ def report_row(report: JobReport) -> dict[str, object]:
             {
                 "path": failure.path,
                 "message": failure.error.message,
-                "hint": failure.error.hint,
+                "hint": hint_of(failure.error),
                 "exit_code": int(code_of(failure.error)),
             }
             for failure in report.failures
