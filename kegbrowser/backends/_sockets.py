@@ -58,21 +58,26 @@ class LiveSockets:
         self.stall_timeout_s = stall_timeout_s
         self._lock = threading.Lock()
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._is_interrupted = False
+        self._interrupted = threading.Event()
 
     @property
     def is_interrupted(self) -> bool:
-        return self._is_interrupted
+        return self._interrupted.is_set()
 
     def check(self) -> None:
         """Raise `Cancelled` after an interrupt."""
-        if self._is_interrupted:
+        if self._interrupted.is_set():
+            raise Cancelled
+
+    def wait(self, seconds: float) -> None:
+        """Wait, as before another try; raises `Cancelled` at an interrupt."""
+        if self._interrupted.wait(seconds):
             raise Cancelled
 
     def interrupt(self) -> None:
         """Shut all sockets down, now and for good: what is blocked on one ends, and no new one can be made."""
         with self._lock:
-            self._is_interrupted = True
+            self._interrupted.set()
             for live in list(self._sockets):
                 _shut_down(live)
 
@@ -91,7 +96,7 @@ class LiveSockets:
             Cancelled: interrupted before; the socket is shut down.
         """
         with self._lock:
-            if not self._is_interrupted:
+            if not self._interrupted.is_set():
                 self._sockets.add(live)
                 return
         _shut_down(live)

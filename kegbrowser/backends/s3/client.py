@@ -1,0 +1,329 @@
+"""One endpoint's client, its sockets, and what was learned about the server."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import botocore.loaders
+import botocore.session
+import urllib3
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ConfigParseError, ProfileNotFound
+from botocore.utils import parse_timestamp
+
+from kegbrowser import __version__
+from kegbrowser.backends._sockets import LiveSockets
+from kegbrowser.backends.errors import AuthenticationFailed, Cancelled, InvalidName, InvalidOptions, StorageError
+from kegbrowser.backends.s3.translate import SDK_ERRORS, Deed, readable, translate
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 10.0
+CLEAN_UP_TIMEOUT_S = 3.0
+"""How long one request may take that cleans up after an interrupt."""
+CLEAN_UP_WAIT_S = 0.6
+"""How long an interrupted caller waits for it; it goes on behind the caller's back."""
+
+for _chatty in ("botocore", "boto3", "s3transfer"):  # at debug they log headers, with signatures and session tokens
+    logging.getLogger(_chatty).setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Settings:
+    """What a client is made of; holds secrets.
+
+    Attributes:
+        region: "" for the profile's, else us-east-1.
+        endpoint_url: "" for Amazon's.
+        path_style: None for path style where there is an endpoint of its own, else Amazon's rule.
+        timeout_s: how long the server may be silent.
+    """
+
+    region: str = ""
+    access_key_id: str = ""
+    secret_access_key: str = ""
+    session_token: str = ""
+    profile: str = ""
+    endpoint_url: str = ""
+    path_style: bool | None = None
+    anonymous: bool = False
+    verify_tls: bool = True
+    ca_bundle: str = ""
+    timeout_s: float = 60.0
+
+    def check(self) -> None:
+        """Find what is wrong without connecting.
+
+        Raises:
+            InvalidOptions: names the option.
+        """
+        if bool(self.access_key_id) != bool(self.secret_access_key) and not self.anonymous:
+            missing = "secret access key" if self.access_key_id else "access key ID"
+            raise InvalidOptions(f"The {missing} is missing.", hint=f"Enter the {missing} as well.")
+        if self.ca_bundle and not Path(self.ca_bundle).is_file():
+            raise InvalidOptions(f"There is no certificate file “{self.ca_bundle}”.", hint="Choose another file.")
+        if self.endpoint_url:
+            _check_endpoint(self.endpoint_url)
+
+
+class S3Connection:
+    """The client of one endpoint; made at its first use (that takes 0.1 s and reads files only). Any thread.
+
+    Attributes:
+        sockets: of all its requests.
+        sends_checksums: None until the server has taken or refused one.
+        conditional_writes: whether If-None-Match is known to be honoured; None: not known.
+        deletes_batches: whether DeleteObjects works.
+        folds_names: whether the server is known to take several keys for one (SeaweedFS: `a//b`, `/a/b`, `a\\b` and `a/b`).
+    """
+
+    def __init__(self, settings: Settings, client: Any = None) -> None:
+        self.settings = settings
+        self.sockets = LiveSockets(stall_timeout_s=settings.timeout_s)
+        self.sends_checksums: bool | None = None
+        # Amazon honours it; elsewhere only a refusal proves that it does (others ignore it and overwrite).
+        self.conditional_writes: bool | None = None if settings.endpoint_url or client is not None else True
+        self.deletes_batches = True
+        self.folds_names = False
+        self._client = client
+        self._is_ours = client is None
+        self._lock = threading.Lock()
+        self._cleaner: Any = None
+        self._cleaning = 0
+        self._session = _session(settings) if client is None else None
+
+    @classmethod
+    def of(cls, client: Any) -> S3Connection:
+        """Wrap a client that somebody else made and closes."""
+        return cls(Settings(), client)
+
+    @property
+    def client(self) -> Any:
+        """The client; ask for it inside `around`.
+
+        Raises:
+            AuthenticationFailed: there are no credentials.
+            BotoCoreError, ValueError: the options do not make sense.
+        """
+        if self._client is None:
+            with self._lock:
+                if self._client is None:
+                    self._client = self._make(self.sockets, CONNECT_TIMEOUT_S, self.settings.timeout_s)
+        return self._client
+
+    @property
+    def host(self) -> str:
+        """`name:port` for messages; the port only if it is not the scheme's own."""
+        url = self.settings.endpoint_url
+        if not url and self._client is not None:
+            url = self._client.meta.endpoint_url
+        return urlsplit(url).netloc.rpartition("@")[2] or "Amazon S3"
+
+    def refuse_folded(self, deed: Deed) -> None:
+        """Keep a change from hitting another file than the named one, on a server that is known to fold names.
+
+        Raises:
+            InvalidName: the server would take the key for another.
+        """
+        if self.folds_names and deed.key and _folded(deed.key) != deed.key.removesuffix("/"):
+            reason = f"{self.host} would take the name for “{readable(_folded(deed.key))}”"
+            raise InvalidName(deed.sentence(reason), path=deed.path)
+
+    def around(self, deed: Deed) -> Border:
+        """A context manager that translates what the SDK raises in it; raises `Cancelled` after an interrupt."""
+        return Border(self, deed)
+
+    def clean_up(self, deed: Deed, action: Callable[[Any], object]) -> None:
+        """Do `action(client)`, also after an interrupt, and log instead of raising when it fails.
+
+        After an interrupt it runs on other sockets with a short timeout; the caller waits for it 0.6 s at most.
+        """
+        if not self.sockets.is_interrupted:
+            try:
+                with self.around(deed):
+                    action(self.client)
+                return
+            except StorageError as exc:
+                log.warning("could not clean up: %s", exc)
+                return
+            except Cancelled:
+                log.debug("interrupted while cleaning up")
+        if not self._is_ours:
+            return
+        cleaning = threading.Thread(target=self._clean_up_apart, args=(deed, action), name="s3-clean-up")
+        cleaning.start()
+        cleaning.join(CLEAN_UP_WAIT_S)
+
+    def interrupt(self) -> None:
+        self.sockets.interrupt()
+
+    def close(self) -> None:
+        """Close what was opened here; a client that was given stays open."""
+        with self._lock:
+            if self._is_ours and self._client is not None:
+                self._client.close()
+                self.sockets.close()
+
+    def _clean_up_apart(self, deed: Deed, action: Callable[[Any], object]) -> None:
+        try:
+            with self._lock:
+                self._cleaning += 1
+                if self._cleaner is None:
+                    self._cleaner = self._make(LiveSockets(), CLEAN_UP_TIMEOUT_S, CLEAN_UP_TIMEOUT_S)
+                cleaner = self._cleaner
+            action(cleaner)
+        except SDK_ERRORS as exc:
+            log.warning("could not clean up after an interrupt: %s", translate(exc, deed, self.host))
+        finally:
+            with self._lock:
+                self._cleaning -= 1
+                if not self._cleaning and self._cleaner is not None:
+                    self._cleaner.close()
+                    self._cleaner = None
+
+    def _make(self, sockets: LiveSockets, connect_timeout_s: float, read_timeout_s: float) -> Any:
+        settings, session = self.settings, self._session
+        assert session is not None
+        if not settings.verify_tls:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # the user has chosen so
+        if not settings.anonymous and not settings.access_key_id and session.get_credentials() is None:
+            raise AuthenticationFailed(
+                f"There are no credentials for {self.host}.",
+                hint="Enter an access key, name an AWS profile, or choose anonymous access.",
+            )
+        client = session.create_client(
+            "s3",
+            region_name=settings.region or session.get_config_variable("region") or "us-east-1",
+            endpoint_url=settings.endpoint_url or None,
+            aws_access_key_id=settings.access_key_id or None,
+            aws_secret_access_key=settings.secret_access_key or None,
+            aws_session_token=settings.session_token or None,
+            verify=(settings.ca_bundle or None) if settings.verify_tls else False,
+            config=_config(settings, connect_timeout_s, read_timeout_s),
+        )
+        # botocore has no public way to bring one's own connection pools.
+        http = client._endpoint.http_session
+        sockets.install(http._manager)
+        http._pool_classes_by_scheme = http._manager.pool_classes_by_scheme  # what proxies' managers are given
+        client.meta.events.register("after-call.s3", self._look_at_server)
+        return client
+
+    def _look_at_server(self, http_response: Any, **_rest: Any) -> None:
+        if not self.folds_names and http_response.headers.get("server", "").startswith("SeaweedFS"):
+            self.folds_names = True
+
+
+class Border:
+    """The context of `S3Connection.around`: within it the SDK's exceptions turn into ours."""
+
+    __slots__ = ("_connection", "_deed")
+
+    def __init__(self, connection: S3Connection, deed: Deed) -> None:
+        self._connection = connection
+        self._deed = deed
+
+    def __enter__(self) -> Self:
+        self._connection.sockets.check()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(exc, SDK_ERRORS) and not isinstance(exc, StorageError):
+            connection = self._connection
+            is_interrupted = connection.sockets.is_interrupted
+            raise translate(exc, self._deed, connection.host, is_interrupted=is_interrupted) from exc
+        if isinstance(exc, StorageError) and self._connection.sockets.is_interrupted:
+            raise Cancelled from exc
+
+
+def might_be_one(one: str, other: str) -> bool:
+    """Whether a server that keeps keys as files could take these names for the same."""
+    return _folded(one).casefold() == _folded(other).casefold()
+
+
+def _folded(key: str) -> str:
+    return re.sub(r"/+", "/", key.replace("\\", "/")).strip("/")
+
+
+def _config(settings: Settings, connect_timeout_s: float, read_timeout_s: float) -> Config:
+    path_style = settings.path_style
+    if path_style is None and settings.endpoint_url:
+        path_style = True
+    s3: dict[str, object] = {"addressing_style": {None: "auto", True: "path", False: "virtual"}[path_style]}
+    if settings.endpoint_url.lower().startswith("https:") or not settings.endpoint_url:
+        s3["payload_signing_enabled"] = False  # TLS and our checksum cover the body; hashing it again costs CPU
+    options: dict[str, object] = {"signature_version": UNSIGNED} if settings.anonymous else {}
+    return Config(
+        connect_timeout=connect_timeout_s,
+        read_timeout=read_timeout_s,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        tcp_keepalive=True,
+        max_pool_connections=16,
+        user_agent=f"kegbrowser/{__version__}",
+        # Checksums are sent and asked for by the reader and the writer, who know the ranges.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3=s3,
+        **options,
+    )
+
+
+def _session(settings: Settings) -> Any:
+    session = botocore.session.Session(profile=settings.profile or None)
+    session.register_component("data_loader", _loader())
+    # dateutil takes half of the time of a listing page.
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_time)
+    try:
+        session.get_scoped_config()
+        # It asks a machine of Amazon's cloud and waits for seconds anywhere else.
+        session.get_component("credential_provider").remove("iam-role")
+    except ProfileNotFound as exc:
+        profile = settings.profile or session.get_config_variable("profile")
+        hint = "Look into ~/.aws/config and ~/.aws/credentials, or use an access key."
+        raise InvalidOptions(f"There is no AWS profile “{profile}”.", hint=hint) from exc
+    except ConfigParseError as exc:
+        hint = "Mend it, or use an access key in another account of this machine."
+        raise InvalidOptions("The AWS configuration file cannot be read.", hint=hint) from exc
+    except BotoCoreError as exc:
+        raise InvalidOptions(f"The AWS configuration is of no use ({type(exc).__name__}).") from exc
+    return session
+
+
+@cache
+def _loader() -> Any:
+    """The service descriptions, read once for all connections of the process."""
+    return botocore.loaders.create_loader()
+
+
+def parse_time(text: object) -> datetime:
+    """The time of an answer, aware, UTC: ISO 8601 as S3 writes it fast, all else as botocore does."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        moment = parse_timestamp(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _check_endpoint(url: str) -> None:
+    hint = "Write it as https://host or https://host:port."
+    try:
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError as exc:
+        raise InvalidOptions("The address of the server is malformed.", hint=hint) from exc
+    if parts.scheme not in ("http", "https") or not has_host or " " in url:
+        raise InvalidOptions("The address of the server is malformed.", hint=hint)
+    if parts.username is not None or parts.query or parts.fragment:
+        raise InvalidOptions("The address of the server holds more than host and path.", hint=hint)
