@@ -48,10 +48,13 @@ class AzureAddress:
 
 
 class Azurite(Server):
-    """Args: in_memory: keep nothing on disk."""
+    """Args:
+    in_memory: keep nothing on disk; False keeps all in its folder, also over a stop and a start.
+    parent: where its folder is made.
+    """
 
-    def __init__(self, *, in_memory: bool = True) -> None:
-        super().__init__("azure")
+    def __init__(self, *, in_memory: bool = True, parent: Path | None = None) -> None:
+        super().__init__("azure", parent)
         port = free_port()
         self.address = AzureAddress(f"http://{HOST}:{port}/{ACCOUNT}", port, ACCOUNT, KEY)
         self._in_memory = in_memory

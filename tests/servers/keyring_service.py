@@ -34,53 +34,34 @@ class KeyringService(Server):
             env[variable] = str(folder)
         socket = self.folder / "bus"
         bus = f"unix:path={socket}"
-        command = [find_program("dbus-daemon"), "--session", "--nofork", "--nopidfile", f"--address={bus}"]
-        self.run(command, socket.exists, env)
+        self.run([find_program("dbus-daemon"), "--session", "--nofork", "--nopidfile", f"--address={bus}"],
+            socket.exists, env)  # fmt: skip
         env["DBUS_SESSION_BUS_ADDRESS"] = bus
-        self._daemon = subprocess.Popen(
-            [find_program("gnome-keyring-daemon"), "--foreground", "--unlock", "--components=secrets"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=env,
-        )
-        assert self._daemon.stdin is not None
-        self._daemon.stdin.write(PASSWORD)
-        self._daemon.stdin.close()
-        wait_until(lambda: self._has_service(env), "The Secret Service's start")
+        daemon = [find_program("gnome-keyring-daemon"), "--foreground", "--unlock", "--components=secrets"]
+        self.run(daemon, self._has_service, env, given=PASSWORD)
         names = ("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR")
         return KeyringAddress({name: env[name] for name in names}, env["XDG_DATA_HOME"])
 
     def lock(self) -> None:
         """Lock the collection, as a screen lock would."""
-        self._call("org.freedesktop.Secret.Service.Lock", "array:objpath:/org/freedesktop/secrets/aliases/default")
+        everything = "array:objpath:/org/freedesktop/secrets/aliases/default"
+        self._call("org.freedesktop.secrets", "org.freedesktop.Secret.Service.Lock", everything)
+        wait_until(self.is_locked, "The keyring's lock", 10)
 
-    def stop(self) -> None:
-        daemon = getattr(self, "_daemon", None)
-        if daemon is not None:
-            daemon.terminate()
-            try:
-                daemon.wait(3)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
-                daemon.wait()
-        super().stop()
+    def is_locked(self) -> bool:
+        words = ("string:org.freedesktop.Secret.Collection", "string:Locked")
+        path = "/org/freedesktop/secrets/aliases/default"
+        answer = self._call("org.freedesktop.secrets", "org.freedesktop.DBus.Properties.Get", *words, path=path)
+        return b"boolean true" in answer
 
-    def _call(self, method: str, *arguments: str) -> None:
-        command = [
-            "dbus-send",
-            f"--bus=unix:path={self.folder / 'bus'}",
-            "--print-reply",
-            "--dest=org.freedesktop.secrets",
-        ]
-        subprocess.run([*command, "/org/freedesktop/secrets", method, *arguments], check=True, capture_output=True)
+    def _has_service(self) -> bool:
+        who = "org.freedesktop.DBus"
+        try:
+            return b"boolean true" in self._call(who, f"{who}.NameHasOwner", "string:org.freedesktop.secrets")
+        except subprocess.CalledProcessError:
+            return False
 
-    def _has_service(self, env: Mapping[str, str]) -> bool:
-        command = ["dbus-send", "--session", "--print-reply", "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus"]
-        answer = subprocess.run(
-            [*command, "org.freedesktop.DBus.NameHasOwner", "string:org.freedesktop.secrets"],
-            env=dict(env),
-            capture_output=True,
-            check=False,
-        )
-        return b"boolean true" in answer.stdout
+    def _call(self, destination: str, method: str, *arguments: str, path: str = "/org/freedesktop/secrets") -> bytes:
+        bus = f"--bus=unix:path={self.folder / 'bus'}"
+        command = [find_program("dbus-send"), bus, "--print-reply", f"--dest={destination}", path, method, *arguments]
+        return subprocess.run(command, check=True, capture_output=True).stdout

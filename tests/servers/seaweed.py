@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.servers.process import HOST, Server, answers, find_program, free_port
+
+GRPC = 10_000
+"""Its gRPC ports are the others plus this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +38,17 @@ class S3Address:
 
 
 class Seaweed(Server):
-    """Data in a folder of its own; up in some seconds."""
+    """Up in some seconds.
 
-    def __init__(self) -> None:
-        super().__init__("s3")
-        master, volume, filer, s3 = (free_port(also=(10_000,)) for _ in range(4))
+    Args:
+        parent: where its folder with all data is made.
+    """
+
+    stop_signal = signal.SIGKILL  # it takes seconds to end gently, and its data is thrown away
+
+    def __init__(self, parent: Path | None = None) -> None:
+        super().__init__("s3", parent)
+        master, volume, filer, s3 = (free_port(also=(GRPC,)) for _ in range(4))
         self._ports = (master, volume, filer, s3)
         self.address = S3Address(
             endpoint=f"http://{HOST}:{s3}",
@@ -77,6 +89,15 @@ class Seaweed(Server):
         ]
         self.run(command, self._is_ready)
         return self.address
+
+    def stop(self) -> None:
+        super().stop()
+        for port in self._ports:  # it makes sockets there whatever the temporary folder is
+            for socket in (
+                *Path("/tmp").glob(f"seaweedfs-*-{port}.sock"),
+                *Path("/tmp").glob(f"seaweedfs-*-{port + GRPC}.sock"),
+            ):
+                socket.unlink(missing_ok=True)
 
     def vacuum(self) -> None:
         """Give back the space of deleted objects: volumes keep it otherwise."""
@@ -121,7 +142,4 @@ class Seaweed(Server):
 
 
 def _weed_of_this_python() -> str:
-    import sys
-    from pathlib import Path
-
     return str(Path(sys.executable).with_name("weed"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.servers.process import HOST, Server, answers, find_program, free_port
@@ -27,6 +27,16 @@ class SshdAddress:
     known_hosts_file: str
     root: str
 
+    def at(self, port: int) -> SshdAddress:
+        """The same server reached by another port: a proxy's; its host key is known there as well."""
+        known_hosts = Path(self.known_hosts_file)
+        _host, key_type, key = known_hosts.read_text().splitlines()[0].split()
+        line = f"[{self.host}]:{port} {key_type} {key}\n"
+        if line not in known_hosts.read_text():
+            with known_hosts.open("a") as lines:
+                lines.write(line)
+        return replace(self, port=port)
+
 
 class Sshd(Server):
     """Key-only, loopback only.
@@ -35,10 +45,18 @@ class Sshd(Server):
         read_only: `internal-sftp -R`: every write is refused with "permission denied".
         sftp: False runs no SFTP subsystem at all.
         options: further lines of sshd_config.
+        parent: where its folder is made.
     """
 
-    def __init__(self, *, read_only: bool = False, sftp: bool = True, options: tuple[str, ...] = ()) -> None:
-        super().__init__("sshd")
+    def __init__(
+        self,
+        *,
+        read_only: bool = False,
+        sftp: bool = True,
+        options: tuple[str, ...] = (),
+        parent: Path | None = None,
+    ) -> None:
+        super().__init__("sshd", parent)
         for name in ("host", "id"):
             subprocess.run(
                 ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(self.folder / name)], check=True
@@ -56,7 +74,7 @@ class Sshd(Server):
         self.address = SshdAddress(HOST, port, getpass.getuser(), str(self.folder / "id"), str(known_hosts), str(root))
 
     def start(self) -> SshdAddress:
-        """Start, also again after `stop_process`, on the same port."""
+        """Start, also again after `stop_process` (which ends its connections, too), on the same port."""
         config = self.folder / "sshd_config"
         config.write_text(self._config())
         if self.address.username == "root":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
-from tests.servers.process import Server, find_program, wait_until
+from tests.servers.process import Server, ServerDidNotStart, find_program
 
 
 class Xvfb(Server):
@@ -15,49 +16,39 @@ class Xvfb(Server):
     def __init__(self, size: str = "1400x950") -> None:
         super().__init__("screen")
         self._size = size
-        self._manager: subprocess.Popen[bytes] | None = None
         self.display = ""
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """This process's environment with the display in it, for programs that are to show there."""
+        without_wayland = {key: value for key, value in os.environ.items() if key != "WAYLAND_DISPLAY"}
+        return without_wayland | {"DISPLAY": self.display, "QT_QPA_PLATFORM": "xcb"}
 
     def start(self) -> str:
         """Start and give the DISPLAY."""
         read_end, write_end = os.pipe()
-        log = (self.folder / "log").open("ab")
-        self.process = subprocess.Popen(
-            [
-                find_program("Xvfb"),
-                "-displayfd",
-                str(write_end),
-                "-screen",
-                "0",
-                f"{self._size}x24",
-                "-nolisten",
-                "tcp",
-            ],
-            pass_fds=(write_end,),
-            stdout=log,
-            stderr=log,
-        )
-        os.close(write_end)
+        screen = ["-displayfd", str(write_end), "-screen", "0", f"{self._size}x24", "-nolisten", "tcp"]
+        try:
+            self.run([find_program("Xvfb"), *screen], lambda: True, pass_fds=(write_end,))
+        finally:
+            os.close(write_end)
         with os.fdopen(read_end) as numbers:
-            self.display = f":{numbers.readline().strip()}"
-        log.close()
-        env = os.environ | {"DISPLAY": self.display}
-        quiet = subprocess.DEVNULL
-        self._manager = subprocess.Popen([find_program("openbox")], env=env, stdout=quiet, stderr=quiet)
-        wait_until(self._is_managed, "The window manager's start", 15)
+            number = numbers.readline().strip()
+        if not number:
+            raise ServerDidNotStart(f"Xvfb did not start:\n{self.log}")
+        self.display = f":{number}"
+        self.run([find_program("openbox"), "--sm-disable"], self._is_managed, self.env)
         return self.display
 
     def screenshot(self, path: Path) -> None:
         """Write the whole screen as a PNG."""
         command = [find_program("import"), "-silent", "-window", "root", str(path)]
-        subprocess.run(command, env=os.environ | {"DISPLAY": self.display}, check=True, capture_output=True)
+        subprocess.run(command, env=self.env, check=True, capture_output=True)
 
-    def stop(self) -> None:
-        if self._manager is not None:
-            self._manager.terminate()
-            self._manager.wait()
-            self._manager = None
-        super().stop()
+    def xdotool(self, *words: object) -> str:
+        """Move the pointer, press keys, find windows: one call of xdotool, and what it prints."""
+        command = [find_program("xdotool"), *(str(word) for word in words)]
+        return subprocess.run(command, env=self.env, check=True, capture_output=True, text=True).stdout
 
     def _is_managed(self) -> bool:
         command = [find_program("xprop"), "-display", self.display, "-root", "_NET_SUPPORTING_WM_CHECK"]
