@@ -26,7 +26,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class S3Address:
-    """Where it is and who may do what: `admin` everything, `reader` reads the bucket `shared`, `nobody` nothing."""
+    """Where it is and who may do what: `admin` everything, `reader` reads the buckets `shared…`, `nobody` nothing."""
 
     endpoint: str
     port: int
@@ -108,7 +108,7 @@ class Seaweed(Server):
     def _identities(self) -> list[dict[str, object]]:
         rights = (
             (self.address.admin, ["Admin", "Read", "Write", "List", "Tagging"]),
-            (self.address.reader, ["Read:shared", "List:shared"]),
+            (self.address.reader, ["Read:shared*", "List:shared*"]),
             (self.address.nobody, ["Read:nothing-at-all"]),
         )
         return [

@@ -143,14 +143,14 @@ class S3Storage(StorageBackend):
             return self._stat_bucket(place)
         deed = place.deed("look at", "read")
         if not path.endswith("/"):
-            return _file_entry(path.rpartition("/")[2], self._head(deed))
+            return _file_entry(split_path(path)[1], self._head(deed))
         has_more, _has_own = holds_anything(self._connection, deed)
         if not has_more:
             head = find_head(self._connection, deed)
             if head is None:
                 raise FileNotFoundInStorageError(deed.sentence("there is no such folder"), path=path)
             if head.get("ContentLength"):
-                return _file_entry("", head)
+                return _file_entry(split_path(path)[1], head)
         return ListEntry(split_path(path)[1], None, 0, EntryKind.FOLDER)
 
     # -- reading and writing -----------------------------------------------------------------------------------------
@@ -214,6 +214,8 @@ class S3Storage(StorageBackend):
         deed = place.deed("delete", "delete")
         head = find_head(self._connection, deed)
         if head is not None and not head.get("ContentLength"):  # with content it is a file of that name
+            if self._connection.folds_names:
+                self._delete_empty_below(place)
             delete_key(self._connection, deed)
 
     def make_folder(self, path: str) -> None:
@@ -357,6 +359,16 @@ class S3Storage(StorageBackend):
         with self._connection.around(deed):
             self._connection.client.delete_bucket(Bucket=place.bucket)
         self._known_buckets.discard(place.bucket)
+
+    def _delete_empty_below(self, place: Place) -> None:
+        """Delete the folders in a folder that nothing is left in: SeaweedFS keeps them as directories when their files go."""
+        for page in object_pages(self._connection, place.bucket, place.key, place.path, recursive=False):
+            for entry in page.entries:
+                if entry.is_folder:
+                    inner = Place(place.bucket, f"{place.key}{entry.name}/", f"{place.path}{entry.name}/")
+                    self._delete_empty_below(inner)
+                    if not holds_anything(self._connection, inner.deed("delete", "delete"))[0]:
+                        delete_key(self._connection, inner.deed("delete", "delete"))
 
     def _refuse_folder(self, deed: Deed) -> None:
         """Tell a file whose name ends in "/" from a folder."""

@@ -134,6 +134,8 @@ def _answered(exc: ClientError, deed: Deed, host: str) -> StorageError:
     make = _BY_CODE.get(code) or _BY_STATUS.get(status)
     if make is not None:
         return make(exc, deed, host)
+    if status == 400 and {".", ".."} & set(deed.key.split("/")):
+        return _BAD_NAME(exc, deed, host)  # servers on a file system refuse these with an unspecific code
     if status >= 500:
         return _fault(exc, deed, host)
     said = readable(str(exc.response.get("Error", {}).get("Message", "")) or f"error {status}")
