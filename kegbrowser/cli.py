@@ -65,13 +65,13 @@ def _run(words: argparse.Namespace) -> int:
         console.say("Cancelled.")
         return _failed(console, "Cancelled.", "", ExitCode.CANCELLED)
     except StorageError as error:
-        console.say(f"kegbrowser: {sentence_of(error)}")
+        console.complain(sentence_of(error))
         return _failed(console, error.message, hint_of(error), code_of(error))
     except BrokenPipeError:
         raise
     except OSError as error:
         message = f"{error.strerror or error}: {error.filename}." if error.filename else f"{error.strerror or error}."
-        console.say(f"kegbrowser: {message}")
+        console.complain(message)
         return _failed(console, message, "", ExitCode.SOME_FAILED)
     return code
 
@@ -83,8 +83,9 @@ def _failed(console: Console, message: str, hint: str, code: int) -> int:
 
 
 def _run_verb(words: argparse.Namespace, console: Console) -> int:
-    from kegbrowser.commands.addresses import AddressBook, GivenOptions, asking_to_trust, read_piped_secrets
+    from kegbrowser.commands.addresses import AddressBook, asking_to_trust
     from kegbrowser.commands.command import Command
+    from kegbrowser.commands.given import GivenOptions, read_piped_secrets
     from kegbrowser.commands.questions import Answerer
     from kegbrowser.commands.running import JobRunner
     from kegbrowser.commands.verbs import RUN

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from kegbrowser.backends.base import as_folder, split_path
 from kegbrowser.backends.errors import HostKeyChanged, UnknownHostKey
 from kegbrowser.backends.locations import SCHEMES, Location
-from kegbrowser.backends.registry import BackendInfo, ConnectionSpec, FieldKind, OptionField, backend, backends
+from kegbrowser.backends.registry import BackendInfo, ConnectionSpec, backend, backends
 from kegbrowser.commands.console import Console
+from kegbrowser.commands.given import GivenOptions, OptionSource
 from kegbrowser.commands.outcome import UsageError, sentence_of
 from kegbrowser.profiles.connections import Connection, ConnectionStore
 from kegbrowser.profiles.documents import append_private_line
@@ -58,39 +58,17 @@ class Place:
         return backend(self.spec.kind).locate(self.spec.options, self.path if path is None else path).url()
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class GivenOptions:
-    """What the command line said about how to connect.
-
-    Attributes:
-        options: `--option`; no secrets.
-        asked: keys of secrets to ask for on the terminal.
-        piped: secrets read from standard input, by key.
-        for_several: the words name places of several kinds, so an option need not fit all of them.
-    """
-
-    options: Mapping[str, str]
-    asked: tuple[str, ...] = ()
-    piped: Mapping[str, str] = field(default_factory=dict)
-    for_several: bool = False
-
-    @property
-    def any(self) -> bool:
-        return bool(self.options or self.asked or self.piped)
-
-
 class AddressBook:
     """Knows the saved connections and how to make one from an address. Main thread only."""
 
     def __init__(self, places: Places, given: GivenOptions, console: Console) -> None:
         self._places = places
-        self._given = given
+        self._given = OptionSource(given, console)
         self._console = console
         self._store = ConnectionStore(places.connections_file)
         self._secrets = SecretStore()
         self._saved: tuple[Connection, ...] | None = None
         self._specs: dict[str, ConnectionSpec] = {}
-        self._answers: dict[tuple[str, str], str] = {}
 
     @property
     def saved(self) -> tuple[Connection, ...]:
@@ -100,6 +78,23 @@ class AddressBook:
             for notice in self._store.take_notices():
                 self._console.say(notice)
         return self._saved
+
+    def place_to_make(self, text: str) -> Place:
+        """As `place`; an address of a bucket alone is a folder in the account then, as it need not be there yet."""
+        place = self.place(text)
+        scheme, separator, _rest = text.partition("://")
+        if not place.is_root or not separator or scheme.lower() not in SCHEMES:
+            return place
+        location = Location.parse(text)
+        info = backend(location.scheme)
+        for key in info.from_location(location):
+            options = {name: value for name, value in place.spec.options.items() if name != key}
+            path = info.match(info.complete(options), location) if not _is_required(info, key) else None
+            if path:
+                return Place(
+                    replace(place.spec, connection_id=f"{place.spec.connection_id}:account", options=options), path
+                )
+        return place
 
     def place(self, text: str) -> Place:
         """Understand `scheme://...` or `connection-name:path`.
@@ -142,7 +137,7 @@ class AddressBook:
         return None
 
     def _place_of_url(self, location: Location) -> Place:
-        if not self._given.any:
+        if not self._given.has_any:
             best: tuple[Connection, str] | None = None
             for connection in self.saved:
                 if connection.kind != location.scheme:
@@ -157,11 +152,11 @@ class AddressBook:
     def _ad_hoc(self, location: Location) -> Place:
         info = backend(location.scheme)
         root = replace(location, path="")
-        options = info.from_location(root) | self._checked_options(info)
-        _choose_by_what_is_given(info, options, {*self._given.options, *self._given.asked, *self._given.piped})
+        options = info.from_location(root) | self._given.plain(info)
+        self._given.choose(info, options)
         for key, value in _AD_HOC_CHOICES.get(info.kind, {}).items():
             options.setdefault(key, value)
-        self._add_secrets(info, options)
+        self._given.add_secrets(info, options)
         info.complete(options)
         path = info.match(options, location)
         if path is None:
@@ -173,47 +168,11 @@ class AddressBook:
         if connection.connection_id not in self._specs:
             spec = spec_of(connection, self._secrets)
             info = backend(connection.kind)
-            options = dict(spec.options) | self._checked_options(info)
-            self._add_secrets(info, options)
+            options = dict(spec.options) | self._given.plain(info)
+            self._given.add_secrets(info, options)
             self._add_host_keys(options, connection.host_keys)
             self._specs[connection.connection_id] = replace(spec, options=options)
         return self._specs[connection.connection_id]
-
-    def _checked_options(self, info: BackendInfo) -> dict[str, str]:
-        plain = [one.key for one in info.fields if one.kind is not FieldKind.SECRET]
-        for key in self._given.options:
-            if any(key in other.secret_keys for other in self._kinds(info)):
-                raise UsageError(
-                    f"“{key}” is a secret, which everybody on this machine could read on the command line.",
-                    hint=f"Use --ask {key} or --secret-stdin {key}.",
-                )
-            if not any(key == one.key for other in self._kinds(info) for one in other.fields):
-                raise UsageError(f"{info.label} has no option “{key}”.", hint=f"There are: {', '.join(plain)}.")
-        return {key: value for key, value in self._given.options.items() if key in plain}
-
-    def _add_secrets(self, info: BackendInfo, options: dict[str, str]) -> None:
-        for key in (*self._given.piped, *self._given.asked):
-            if not any(key in other.secret_keys for other in self._kinds(info)):
-                known = ", ".join(info.secret_keys) or "none"
-                raise UsageError(f"{info.label} has no secret “{key}”.", hint=f"There are: {known}.")
-        for one in info.fields:
-            if one.kind is not FieldKind.SECRET:
-                continue
-            if one.key in self._given.piped:
-                options[one.key] = self._given.piped[one.key]
-            elif one.key in self._given.asked or (
-                one.required and _is_shown(one, info, options) and not options.get(one.key) and self._console.can_ask
-            ):
-                options[one.key] = self._ask_once(info, one)
-
-    def _ask_once(self, info: BackendInfo, one: OptionField) -> str:
-        identity = info.kind, one.key
-        if identity not in self._answers:
-            self._answers[identity] = self._console.ask_secret(one.label)
-        return self._answers[identity]
-
-    def _kinds(self, info: BackendInfo) -> Iterable[BackendInfo]:
-        return backends().values() if self._given.for_several else (info,)
 
     def _add_host_keys(self, options: dict[str, str], accepted: tuple[str, ...]) -> None:
         """Let the connection know the keys trusted on the command line as well."""
@@ -222,23 +181,6 @@ class AddressBook:
         except FileNotFoundError:
             return
         options[HOST_KEYS] = "\n".join([*accepted, *trusted])
-
-
-def read_piped_secrets(keys: tuple[str, ...]) -> dict[str, str]:
-    """Take one line of standard input for each key, in this order.
-
-    Raises:
-        UsageError: there are fewer lines.
-    """
-    piped: dict[str, str] = {}
-    for key in keys:
-        line = sys.stdin.readline()
-        if not line.rstrip("\r\n"):
-            raise UsageError(
-                f"Standard input holds no line for “{key}”.", hint="Pipe one line for each --secret-stdin."
-            )
-        piped[key] = line.rstrip("\r\n")
-    return piped
 
 
 def connection_rows(book: AddressBook) -> list[dict[str, object]]:
@@ -271,17 +213,5 @@ def asking_to_trust(console: Console, book: AddressBook, run: Callable[[], int])
             trusted.add(error.fingerprint)
 
 
-def _choose_by_what_is_given(info: BackendInfo, options: dict[str, str], given: set[str]) -> None:
-    """Let a given key file or password choose that way to sign in, as the form would have to show it."""
-    for one in info.fields:
-        if one.key in given and one.shown_if is not None:
-            options.setdefault(one.shown_if[0], one.shown_if[1][0])
-
-
-def _is_shown(field: OptionField, info: BackendInfo, options: Mapping[str, str]) -> bool:
-    """Whether the form would show this field, given the options; defaults count."""
-    if field.shown_if is None:
-        return True
-    key, values = field.shown_if
-    default = next((one.default for one in info.fields if one.key == key), "")
-    return (options.get(key, "") or default) in values
+def _is_required(info: BackendInfo, key: str) -> bool:
+    return any(one.required for one in info.fields if one.key == key)

@@ -61,6 +61,10 @@ class Console:
         self._err.write(f"{printable(text)}\n")
         self._err.flush()
 
+    def complain(self, text: str) -> None:
+        """Write an error to standard error."""
+        self.say(f"kegbrowser: {text}")
+
     def note(self, text: str) -> None:
         """Write a line for people, if one is there to read it."""
         if self._shows_progress:

@@ -26,16 +26,14 @@ def list_tree(command: Command, place: Place) -> ExitCode:
         below: list[str] = []
         try:
             _list_one(command, folder, path, below)
-        except (FileNotFoundInStorageError, NotAFolder):
-            if is_first and not place.says_folder:
-                return _list_file(command, place)
+        except (FileNotFoundInStorageError, NotAFolder) as no_folder:
             if is_first:
-                raise
+                return _list_file(command, place, no_folder)
             # a folder that was deleted while its parent was listed holds nothing any more
         except StorageError as error:
             if is_first:
                 raise
-            command.console.say(sentence_of(error))
+            command.console.complain(sentence_of(error))
             code = ExitCode.SOME_FAILED
         is_first = False
         if command.words.recursive:
@@ -56,8 +54,14 @@ def _list_one(command: Command, root: Place, path: str, below: list[str]) -> Non
     command.list(root.spec, path, show)
 
 
-def _list_file(command: Command, place: Place) -> ExitCode:
-    entry = command.stat(place.spec, place.path)
+def _list_file(command: Command, place: Place, no_folder: StorageError) -> ExitCode:
+    """Show what is no folder as the one entry it is; if it is nothing at all, raise why the folder could not be listed."""
+    if place.says_folder:
+        raise no_folder
+    try:
+        entry = command.stat(place.spec, place.path)
+    except FileNotFoundInStorageError:
+        raise no_folder from None
     parent = Place(place.spec, split_path(place.path)[0])
     _show_entry(command, parent, place.path, entry)
     return ExitCode.DONE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from kegbrowser.backends.base import EntryKind, ListEntry, as_folder, split_path
 from kegbrowser.backends.errors import FileNotFoundInStorageError, NotAFolder
@@ -37,46 +38,66 @@ def look(command: Command, place: Place) -> tuple[Place, ListEntry]:
     return (place.as_folder() if entry.is_folder else place), entry
 
 
-def sources_of(command: Command, places: Iterable[Place]) -> list[tuple[ConnectionSpec, Source]]:
-    """What to start from. A connection's root has no name to be copied under, so all that is in it is meant.
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a job starts from.
+
+    Attributes:
+        found: each with its connection, in the order of the words.
+        has_root: a connection's root was among the words; what is in it stands in its place, as a root has no name to
+            be copied under.
+    """
+
+    found: tuple[tuple[ConnectionSpec, Source], ...]
+    has_root: bool
+
+    @property
+    def count(self) -> int:
+        return len(self.found)
+
+    def by_connection(self) -> list[tuple[ConnectionSpec, tuple[Source, ...]]]:
+        """The sources of each connection together, in order: one job takes one connection."""
+        groups: dict[str, tuple[ConnectionSpec, tuple[Source, ...]]] = {}
+        for spec, source in self.found:
+            known_spec, chosen = groups.get(spec.connection_id, (spec, ()))
+            groups[spec.connection_id] = (known_spec, (*chosen, source))
+        return list(groups.values())
+
+
+def sources_of(command: Command, places: Iterable[Place]) -> Sources:
+    """Look at what was named.
 
     Raises:
         UsageError: a folder without `-r`.
         FileNotFoundInStorageError: one is not there; nothing has been done then.
     """
     sources: list[tuple[ConnectionSpec, Source]] = []
+    has_root = False
     for place in places:
         found, entry = look(command, place)
         if entry.is_folder and not command.words.recursive:
             raise needs_recursive(found.name)
         if found.is_root:
+            has_root = True
             inside: list[PageListed] = []
             command.list(found.spec, "", inside.append)
             entries = [one for page in inside for one in page.entries()]
             sources.extend((found.spec, Source(one.path_in(""), one.is_folder)) for one in entries)
         else:
             sources.append((found.spec, Source(found.path, entry.is_folder)))
-    return sources
+    return Sources(tuple(sources), has_root)
 
 
-def by_connection(
-    sources: Iterable[tuple[ConnectionSpec, Source]],
-) -> list[tuple[ConnectionSpec, tuple[Source, ...]]]:
-    """The sources of each connection together, in order: one job takes one connection."""
-    groups: dict[str, tuple[ConnectionSpec, tuple[Source, ...]]] = {}
-    for spec, source in sources:
-        known_spec, chosen = groups.get(spec.connection_id, (spec, ()))
-        groups[spec.connection_id] = (known_spec, (*chosen, source))
-    return list(groups.values())
-
-
-def target_of(command: Command, place: Place, count: int) -> tuple[str, str]:
+def target_of(command: Command, place: Place, *, one_name: bool) -> tuple[str, str]:
     """Where sources go: the folder's path and, for one source under another name, that name.
 
     Without a last "/" one source goes into an existing folder where folders are real, as `cp` does it; on an object store,
     where a name can be a file and a folder at once, it gets exactly this name.
+
+    Args:
+        one_name: there is one source, which can get another name.
     """
-    if place.says_folder or count > 1:
+    if place.says_folder or not one_name:
         return as_folder(place.path), ""
     if command.runner.context.open(place.spec).capabilities.real_folders:
         try:

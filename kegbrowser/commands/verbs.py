@@ -11,7 +11,7 @@ from kegbrowser.commands.command import Command
 from kegbrowser.commands.listing import list_tree
 from kegbrowser.commands.outcome import ExitCode, UsageError, code_of_report, sentence_of, worst
 from kegbrowser.commands.reports import entry_lines, entry_row, merged, report_row, summary_text
-from kegbrowser.commands.sources import by_connection, look, needs_recursive, sources_of, target_of
+from kegbrowser.commands.sources import look, needs_recursive, sources_of, target_of
 from kegbrowser.transfer.events import JobReport
 from kegbrowser.transfer.jobs import Copy, Delete, Download, MakeFolder, Upload
 
@@ -43,7 +43,9 @@ def download(command: Command) -> ExitCode:
     texts, wanted = _split_target(command.words.urls)
     sources = sources_of(command, [command.book.place(text) for text in texts])
     target = Path(wanted)
-    into_folder = target.is_dir() or wanted.endswith(("/", "\\")) or len(sources) > 1
+    if sources.has_root:
+        target.mkdir(exist_ok=True)
+    into_folder = target.is_dir() or wanted.endswith(("/", "\\")) or sources.count > 1
     folder, name = (target, "") if into_folder else (target.parent, target.name)
     if not folder.is_dir():
         raise FileNotFoundInStorageError(f"There is no folder “{folder}”.", hint="Make it first.")
@@ -52,7 +54,7 @@ def download(command: Command) -> ExitCode:
         command,
         [
             command.transfer(Download(spec, chosen, destination, command.policy, rename_to=name))
-            for spec, chosen in by_connection(sources)
+            for spec, chosen in sources.by_connection()
         ],
     )
 
@@ -66,7 +68,7 @@ def upload(command: Command) -> ExitCode:
         if path.is_dir() and not command.words.recursive:
             raise needs_recursive(str(path))
     place = command.book.place(command.words.target)
-    folder, name = target_of(command, place, len(paths))
+    folder, name = target_of(command, place, one_name=len(paths) == 1)
     job = Upload(place.spec, tuple(str(path) for path in paths), folder, command.policy, rename_to=name)
     return _finish(command, [command.transfer(job)])
 
@@ -86,13 +88,13 @@ def remove(command: Command) -> ExitCode:
     places = [command.book.place(text) for text in command.words.urls]
     for place in places:
         if place.is_root:
-            raise UsageError(f"“{place.name}” is a whole connection.", hint="Name what is to be deleted in it.")
+            raise UsageError(f"“{place.name}” is the root of a connection.", hint="Name what is to be deleted in it.")
     sources = sources_of(command, places)
     return _finish(
         command,
         [
             command.transfer(Delete(spec, chosen, confirmed=command.words.yes))
-            for spec, chosen in by_connection(sources)
+            for spec, chosen in sources.by_connection()
         ],
     )
 
@@ -100,7 +102,7 @@ def remove(command: Command) -> ExitCode:
 def make_folders(command: Command) -> ExitCode:
     """`mkdir`: folders, also buckets and containers where a connection lists them."""
     for text in command.words.urls:
-        place = command.book.place(text).as_folder()
+        place = command.book.place_to_make(text).as_folder()
         if place.is_root:
             raise AlreadyExists(f"“{place.name}” is the root of a connection.", hint="Name a folder in it.")
         if command.words.parents:
@@ -142,12 +144,12 @@ RUN: dict[str, Callable[[Command], ExitCode]] = {
 def _copy(command: Command, *, move: bool) -> ExitCode:
     sources = sources_of(command, [command.book.place(text) for text in command.words.urls])
     place = command.book.place(command.words.target)
-    folder, name = target_of(command, place, len(sources))
+    folder, name = target_of(command, place, one_name=sources.count == 1 and not sources.has_root)
     return _finish(
         command,
         [
             command.transfer(Copy(spec, chosen, place.spec, folder, move=move, policy=command.policy, rename_to=name))
-            for spec, chosen in by_connection(sources)
+            for spec, chosen in sources.by_connection()
         ],
     )
 
@@ -171,9 +173,9 @@ def _make_with_parents(command: Command, place: Place) -> None:
 def _finish(command: Command, reports: Sequence[JobReport]) -> ExitCode:
     report = merged(reports)
     for failure in report.failures:
-        command.console.say(sentence_of(failure.error))
+        command.console.complain(sentence_of(failure.error))
     if report.files_failed > len(report.failures):
-        command.console.say(f"{report.files_failed - len(report.failures):,} more failed.")
+        command.console.complain(f"{report.files_failed - len(report.failures):,} more failed.")
     if command.console.as_json:
         command.console.json_line(report_row(report))
     else:

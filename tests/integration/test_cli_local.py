@@ -248,7 +248,7 @@ def test_a_clash_is_decided_by_the_policy(
         (("ls", "--option", "nonsense", "local:///"), 2, "KEY=VALUE"),
         (("ls", "--option", "colour=red", "local:///"), 2, "colour"),
         (("ls", "--secret-stdin", "password", "local:///"), 2, "password"),
-        (("rm", "-r", "-y", "local:///"), 2, "whole connection"),
+        (("rm", "-r", "-y", "local:///"), 2, "root"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_its_exit_status(
