@@ -28,6 +28,15 @@ SMALL_PARTS = Tuning(
 """Numbers by which a file of a few kilobytes meets all that happens to one of gigabytes."""
 
 
+_ADDRESS = {
+    "local": {"root": "/"},
+    "sftp": {"host": "server", "username": "user"},
+    "s3": {"bucket": "bucket"},
+    "azure": {"account": "account", "container": "container"},
+}
+"""What a connection that is only adopted needs to give its paths an address."""
+
+
 class Engine:
     """A context manager: leaving it closes the storages.
 
@@ -54,7 +63,7 @@ class Engine:
 
     def adopt(self, storage: StorageBackend, kind: str = "memory", **options: str) -> ConnectionSpec:
         """A connection that leads to this very object."""
-        spec = ConnectionSpec(f"{kind}-{id(storage)}", kind, storage.name, options)
+        spec = ConnectionSpec(f"{kind}-{id(storage)}", kind, storage.name, _ADDRESS.get(kind, {}) | options)
         self.context.adopt(spec, storage)
         return spec
 
