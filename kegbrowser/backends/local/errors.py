@@ -13,6 +13,7 @@ from kegbrowser.backends.errors import (
     InvalidName,
     IsAFolder,
     NotAFolder,
+    NotSupported,
     PermissionDenied,
     QuotaExceeded,
     StorageError,
@@ -34,24 +35,30 @@ _KINDS: dict[int, tuple[type[StorageError], str]] = {
     errno.EILSEQ: (InvalidName, "the disk cannot store this name"),
     errno.EINVAL: (InvalidName, "the disk cannot store this name"),
     errno.ELOOP: (NotAFolder, "its links lead in a circle"),
+    errno.EXDEV: (NotSupported, "it would have to go to another disk"),
 }
 
 
 @contextmanager
-def translated(verb: str, path: str) -> Iterator[None]:
-    """Turn an OSError into what it means; `verb` as in "open": Could not open “a.txt”: it does not exist."""
+def translated(verb: str, path: str, *, missing: str = "it does not exist") -> Iterator[None]:
+    """Turn an OSError into what it means; `verb` as in "open": Could not open “a.txt”: it does not exist.
+
+    `missing`: the reason to give where something is not there.
+    """
     try:
         yield
     except StorageError:
         raise
-    except ValueError as exc:  # a NUL in the name
+    except ValueError as exc:  # a NUL, or a letter that has no bytes
         raise InvalidName(f"Could not {verb} “{shown(path)}”: the disk cannot store this name.", path=path) from exc
     except OSError as exc:
         kind, reason = _KINDS.get(exc.errno or 0, (StorageError, exc.strerror or "the disk refused"))
+        if kind is FileNotFoundInStorageError:
+            reason = missing
         raise kind(f"Could not {verb} “{shown(path)}”: {reason}.", path=path) from exc
 
 
 def shown(path: str) -> str:
     """The last name of a path, as it may stand in a sentence."""
-    name = path.rstrip("/").rpartition("/")[2] or path or "the folder"
+    name = path.removesuffix("/").rpartition("/")[2] or path or "the folder"
     return name.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 from kegbrowser.backends.base import (
     Capabilities,
@@ -21,16 +22,24 @@ from kegbrowser.backends.base import (
     split_path,
 )
 from kegbrowser.backends.errors import (
-    AlreadyExists,
     Cancelled,
     InvalidName,
     NotSupported,
     PermissionDenied,
 )
 from kegbrowser.backends.local.errors import shown, translated
-from kegbrowser.backends.local.files import PART_ENDING, LocalReader, LocalWriter, mark_of
+from kegbrowser.backends.local.files import (
+    STEP_BYTES,
+    LocalReader,
+    LocalWriter,
+    is_part_name,
+    mark_of,
+    move_without_clobbering,
+    time_of,
+)
 
 PAGE_ENTRIES = 1000
+_FORBIDDEN_LETTERS = frozenset('\\/:*?"<>|' if os.name == "nt" else "")
 
 
 class LocalStorage(StorageBackend):
@@ -69,11 +78,7 @@ class LocalStorage(StorageBackend):
         raise NotSupported(f"“{shown(path)}” can be opened for reading or for writing, not for both.", path=path)
 
     def open_reader(self, path: str, *, offset: int = 0, length: int | None = None, etag: str = "") -> RemoteFile:
-        real = self._real(path, "open")
-        with translated("open", path):
-            if stat.S_ISDIR(os.stat(real).st_mode):
-                raise IsADirectoryError(21, os.strerror(21))
-        return LocalReader(path, real, offset, length, etag, self._stop)
+        return LocalReader(path, self._real_file(path, "open"), offset, length, etag, self._stop)
 
     def open_writer(
         self,
@@ -84,24 +89,19 @@ class LocalStorage(StorageBackend):
         modified: datetime | None = None,
         content_type: str = "",
     ) -> RemoteFile:
-        if path.endswith("/") or not path:
-            raise InvalidName(f"“{shown(path)}” is a folder's name.", path=path)
-        real = self._real(path, "save")
+        real = self._real_file(path, "save")
         return LocalWriter(path, real, overwrite=overwrite, modified=modified, stop=self._stop)
 
     def list_pages(self, path: str, *, recursive: bool = False) -> Iterator[Page]:
-        folder = as_folder(path)
         entries: list[ListEntry] = []
         waiting = [""]
         told = False
         while waiting:
             below = waiting.pop()
-            for entry in self._scan(folder + below):
-                self._check()
-                told_entry = self._entry(entry, below)
-                entries.append(told_entry)
-                if recursive and told_entry.is_folder and not told_entry.link_target:
-                    waiting.append(f"{told_entry.name}/")
+            for entry in self._scan(as_folder(path), below):
+                entries.append(entry)
+                if recursive and entry.is_folder and not entry.link_target:
+                    waiting.append(f"{entry.name}/")
                 if len(entries) >= PAGE_ENTRIES:
                     told = True
                     yield Page(tuple(entries))
@@ -110,65 +110,67 @@ class LocalStorage(StorageBackend):
             yield Page(tuple(entries))
 
     def stat(self, path: str) -> ListEntry:
-        real = self._real(path, "find")
+        real = self._real(path, "find", follow=False)
         with translated("find", path):
             status = os.lstat(real)
-            is_link = stat.S_ISLNK(status.st_mode)
-            target = os.readlink(real) if is_link else ""
-            if is_link and self._leads_inside(real):
+            target = os.readlink(real) if stat.S_ISLNK(status.st_mode) else ""
+            if target and self._leads_inside(real):
                 status = os.stat(real)
             if path.endswith("/") and not stat.S_ISDIR(status.st_mode):
-                raise NotADirectoryError(20, os.strerror(20))
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return _entry_of(split_path(path)[1], status, target)
 
     def delete(self, path: str) -> None:
         real = self._real(path, "delete", follow=False)
         with translated("delete", path):
             if stat.S_ISDIR(os.lstat(real).st_mode):
-                raise IsADirectoryError(21, os.strerror(21))
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if path.endswith("/"):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             os.unlink(real)
 
     def delete_folder(self, path: str) -> None:
-        real = self._real(path.rstrip("/"), "delete", follow=False)
+        real = self._real(path, "delete", follow=False)
         self._refuse_root(real, path)
         with translated("delete", path):
-            if os.path.islink(real):
+            if os.path.islink(real) and os.path.isdir(real):
                 os.unlink(real)
             else:
                 os.rmdir(real)
 
     def make_folder(self, path: str) -> None:
         real = self._real(path, "make")
-        with translated("make", path):
+        with translated("make", path, missing="the folder it should be in does not exist"):
             os.mkdir(real)
 
     def rename(self, source: str, target: str, *, overwrite: bool = False) -> None:
-        old = self._real(source.rstrip("/"), "rename", follow=False)
-        new = self._real(target.rstrip("/"), "rename", follow=False)
+        old = self._real(source, "rename", follow=False)
+        new = self._real(target, "rename", follow=False)
         self._refuse_root(old, source)
         with translated("rename", source):
-            os.lstat(old)
-            if not overwrite and os.path.lexists(new) and not _is_same(old, new):
-                raise AlreadyExists(
-                    f"Could not rename “{shown(source)}”: “{shown(target)}” exists already.", path=target
-                )
-            if overwrite and not os.path.isdir(old):
-                os.replace(old, new)
-            else:
-                os.rename(old, new)
+            is_folder = stat.S_ISDIR(os.lstat(old).st_mode)
+        if target.endswith("/") and not is_folder:
+            raise InvalidName(
+                f"Could not rename “{shown(source)}” to “{target}”: a file's name has no “/” at its end.", path=target
+            )
+        if new.startswith(old + os.sep):
+            raise NotSupported(f"Could not move “{shown(source)}”: a folder cannot go into itself.", path=source)
+        with translated("rename", source, missing=f"the folder of “{shown(target)}” does not exist"):
+            self._move(old, new, overwrite=overwrite, is_folder=is_folder)
 
     def copy(self, source: str, target: str, *, overwrite: bool = False) -> None:
+        modified = self.stat(source).last_modified
         with self.open_reader(source) as reader:
-            modified = self.stat(source).last_modified
             with self.open_writer(target, overwrite=overwrite, modified=modified) as writer:
-                for chunk in reader.iter_chunks(1024 * 1024):
+                for chunk in reader.iter_chunks(STEP_BYTES):
                     writer.write(chunk)
-        shutil.copymode(self._real(source, "copy"), self._real(target, "copy"))
+        with translated("copy", source):
+            shutil.copymode(self._real(source, "copy"), self._real(target, "copy"))
 
     def check(self) -> str:
         with translated("open", self._root):
             os.scandir(self._root).close()
-        return f"“{self._root}” can be opened."
+        return f"The folder “{self._root}” can be opened."
 
     def interrupt(self) -> None:
         self._stop.set()
@@ -189,26 +191,51 @@ class LocalStorage(StorageBackend):
         """
         self._check()
         parts = path.removesuffix("/").split("/") if path else []
-        if any(part in ("", ".", "..") for part in parts):
+        if any(part in ("", ".", "..") or not _FORBIDDEN_LETTERS.isdisjoint(part) for part in parts):
             raise InvalidName(f"Could not {verb} “{shown(path)}”: the disk cannot store this name.", path=path)
         real = os.path.join(self._root, *parts)
         with translated(verb, path):
             above = os.path.realpath(real if follow else os.path.dirname(real)) if parts else self._root
-        if above != self._root and not above.startswith(self._root.rstrip("/\\") + os.sep):
+        if not self._is_inside(above):
             raise PermissionDenied(f"Could not {verb} “{shown(path)}”: it lies outside the folder.", path=path)
         return real
+
+    def _real_file(self, path: str, verb: str) -> str:
+        if path.endswith("/") or not path:
+            raise InvalidName(f"Could not {verb} “{shown(path)}”: this is the name of a folder.", path=path)
+        return self._real(path, verb)
 
     def _refuse_root(self, real: str, path: str) -> None:
         if real == self._root:
             raise PermissionDenied("The connection's own folder cannot be changed here.", path=path)
 
-    def _scan(self, folder: str) -> Iterator[os.DirEntry[str]]:
-        real = self._real(folder, "list")
-        with translated("list", folder):
-            with os.scandir(real) as entries:
+    def _move(self, old: str, new: str, *, overwrite: bool, is_folder: bool) -> None:
+        if _is_same(old, new):
+            os.rename(old, new)  # perhaps in another case
+        elif is_folder:
+            if not overwrite and os.path.lexists(new):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            os.rename(old, new)
+        elif overwrite:
+            os.replace(old, new)
+        else:
+            move_without_clobbering(old, new)
+
+    def _scan(self, folder: str, below: str) -> Iterator[ListEntry]:
+        """The entries of one folder, by their names below the folder that is listed."""
+        real = self._real(folder + below, "list")
+        with translated("list", folder + below or self._root):
+            try:
+                scan = os.scandir(real)
+            except FileNotFoundError:
+                if below:  # gone since it was listed
+                    return
+                raise
+            with scan as entries:
                 for entry in entries:
-                    if not (entry.name.startswith(".") and entry.name.endswith(PART_ENDING)):
-                        yield entry
+                    self._check()
+                    if not is_part_name(entry.name):
+                        yield self._entry(entry, below)
 
     def _entry(self, entry: os.DirEntry[str], below: str) -> ListEntry:
         name = f"{below}{entry.name}"
@@ -217,13 +244,16 @@ class LocalStorage(StorageBackend):
             target = os.readlink(entry.path) if entry.is_symlink() else ""
             if target and self._leads_inside(entry.path):
                 status = os.stat(entry.path)
-        except OSError:  # gone since, or not ours to see: it is there all the same
-            return ListEntry(name, None, None, EntryKind.FILE)
+        except OSError:  # gone since, or not ours to see: it was there all the same
+            return ListEntry(name, None, None)
         return _entry_of(name, status, target)
+
+    def _is_inside(self, real: str) -> bool:
+        return real == self._root or real.startswith(self._root.rstrip("/\\") + os.sep)
 
     def _leads_inside(self, real: str) -> bool:
         target = os.path.realpath(real)
-        return os.path.exists(target) and (target == self._root or target.startswith(self._root.rstrip("/\\") + os.sep))
+        return os.path.exists(target) and self._is_inside(target)
 
 
 def _entry_of(name: str, status: os.stat_result, link_target: str) -> ListEntry:
@@ -235,7 +265,7 @@ def _entry_of(name: str, status: os.stat_result, link_target: str) -> ListEntry:
         kind = EntryKind.FILE
     return ListEntry(
         name,
-        datetime.fromtimestamp(status.st_mtime, UTC),
+        time_of(status),
         0 if kind is EntryKind.FOLDER else status.st_size,
         kind,
         etag="" if kind is EntryKind.FOLDER else mark_of(status),

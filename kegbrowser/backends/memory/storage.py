@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import threading
-import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from kegbrowser.backends.base import (
     Capabilities,
@@ -27,29 +23,14 @@ from kegbrowser.backends.errors import (
     FileNotFoundInStorageError,
     InvalidName,
     NotSupported,
+    PermissionDenied,
     SourceChanged,
 )
+from kegbrowser.backends.memory.files import MemoryReader, MemoryWriter
+from kegbrowser.backends.memory.store import Blob, store_named
 
 PAGE_ENTRIES = 1000
 MAX_KEY_BYTES = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class _Blob:
-    content: bytes
-    modified: datetime
-    etag: str
-    content_type: str
-
-
-@dataclass(slots=True)
-class _Store:
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    blobs: dict[str, _Blob] = field(default_factory=dict)
-
-
-_stores: dict[str, _Store] = {}
-_stores_lock = threading.Lock()
 
 
 class MemoryStorage(StorageBackend):
@@ -58,17 +39,18 @@ class MemoryStorage(StorageBackend):
     Args:
         name: as it is called in messages.
         store: which content.
+        read_only: every change is denied.
     """
 
     capabilities = Capabilities(
         parallel_parts=True, server_copy=True, set_modified=True, path_or_prefix=True, max_path_bytes=MAX_KEY_BYTES
     )
 
-    def __init__(self, name: str = "memory", *, store: str = "") -> None:
+    def __init__(self, name: str = "memory", *, store: str = "", read_only: bool = False) -> None:
         super().__init__(name)
         self._stop = threading.Event()
-        with _stores_lock:
-            self._store = _stores.setdefault(store, _Store()) if store else _Store()
+        self._store = store_named(store)
+        self._read_only = read_only
 
     def open(self, path: str, mode: FileMode | str) -> RemoteFile:
         wanted = FileMode.as_mode(mode)
@@ -83,7 +65,7 @@ class MemoryStorage(StorageBackend):
         if etag and blob.etag != etag:
             raise SourceChanged(f"“{path}” has changed.", path=path)
         end = len(blob.content) if length is None else offset + length
-        return _MemoryReader(blob.content[offset:end], self._stop)
+        return MemoryReader(blob.content[offset:end], self._stop)
 
     def open_writer(
         self,
@@ -94,9 +76,12 @@ class MemoryStorage(StorageBackend):
         modified: datetime | None = None,
         content_type: str = "",
     ) -> RemoteFile:
-        self._check()
-        self._check_name(path)
-        return _MemoryWriter(self, path, overwrite, modified, content_type)
+        self._check_change(path, "save")
+
+        def publish(content: bytes) -> None:
+            self._put(path, Blob.of(content, modified=modified, content_type=content_type), overwrite=overwrite)
+
+        return MemoryWriter(path, publish, self._stop)
 
     def list_pages(self, path: str, *, recursive: bool = False) -> Iterator[Page]:
         self._check()
@@ -104,7 +89,7 @@ class MemoryStorage(StorageBackend):
         with self._store.lock:
             blobs = {key: blob for key, blob in sorted(self._store.blobs.items()) if key.startswith(folder)}
         if folder and not blobs:
-            raise FileNotFoundInStorageError(f"There is no folder “{path}”.", path=path)
+            raise FileNotFoundInStorageError(f"Could not list “{path}”: there is no such folder.", path=path)
         entries = list(_entries(blobs, folder, recursive=recursive))
         for first in range(0, max(len(entries), 1), PAGE_ENTRIES):
             self._check()
@@ -118,41 +103,40 @@ class MemoryStorage(StorageBackend):
             below = not path or (
                 path.endswith("/") and any(key.startswith(path) and key != path for key in self._store.blobs)
             )
-        if (path.endswith("/") or not path) and (below or (blob is not None and not blob.content)):
+        if (path.endswith("/") or not path) and (below or (blob is not None and blob.is_empty)):
             return ListEntry(name, None, 0, EntryKind.FOLDER)
         if blob is None:
             raise FileNotFoundInStorageError(f"Could not find “{path}”: it does not exist.", path=path)
         return _file_entry(name, blob)
 
     def delete(self, path: str) -> None:
-        self._get(path, "delete")
+        self._check_change(path, "delete")
         with self._store.lock:
-            self._store.blobs.pop(path, None)
+            if self._store.blobs.pop(path, None) is None:
+                raise _missing(path, "delete")
 
     def delete_folder(self, path: str) -> None:
-        self._check()
         marker = as_folder(path)
+        self._check_change(marker, "delete")
         with self._store.lock:
             blob = self._store.blobs.get(marker)
-            if blob is not None and not blob.content:
+            if blob is not None and blob.is_empty:
                 del self._store.blobs[marker]
 
     def make_folder(self, path: str) -> None:
-        self._check()
         marker = as_folder(path)
-        self._check_name(marker)
+        self._check_change(marker, "make")
         with self._store.lock:
             if any(key.startswith(marker) for key in self._store.blobs):
-                raise AlreadyExists(f"The folder “{path.rstrip('/')}” exists already.", path=path)
-            self._store.blobs[marker] = _blob(b"", None, "")
+                raise AlreadyExists(f"The folder “{path.removesuffix('/')}” exists already.", path=path)
+            self._store.blobs[marker] = Blob.of(b"")
 
     def rename(self, source: str, target: str, *, overwrite: bool = False) -> None:
-        self.copy(source, target, overwrite=overwrite)
-        self.delete(source)
+        self._check_change(source, "rename")
+        self._move(source, target, "rename", overwrite=overwrite, keep=False)
 
     def copy(self, source: str, target: str, *, overwrite: bool = False) -> None:
-        blob = self._get(source, "copy")
-        self._put(target, blob, overwrite=overwrite)
+        self._move(source, target, "copy", overwrite=overwrite, keep=True)
 
     def interrupt(self) -> None:
         self._stop.set()
@@ -166,102 +150,63 @@ class MemoryStorage(StorageBackend):
         if self._stop.is_set():
             raise Cancelled
 
-    def _check_name(self, path: str) -> None:
+    def _check_change(self, path: str, verb: str) -> None:
+        self._check()
         if not path or len(path.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
             raise InvalidName(
-                f"“{path[:60]}” cannot be a name here: it is empty or longer than 1,024 bytes.", path=path
+                f"Could not {verb} “{path[:60]}”: a name here has 1 to {MAX_KEY_BYTES:,} bytes.", path=path
             )
+        if self._read_only:
+            raise PermissionDenied(f"Could not {verb} “{path}”: {self.name} may only be read.", path=path)
 
-    def _get(self, path: str, verb: str) -> _Blob:
+    def _get(self, path: str, verb: str) -> Blob:
         self._check()
         with self._store.lock:
             blob = self._store.blobs.get(path)
         if blob is None:
-            raise FileNotFoundInStorageError(f"Could not {verb} “{path}”: it does not exist.", path=path)
+            raise _missing(path, verb)
         return blob
 
-    def _put(self, path: str, blob: _Blob, *, overwrite: bool) -> None:
+    def _put(self, path: str, blob: Blob, *, overwrite: bool) -> None:
         self._check()
         with self._store.lock:
             if not overwrite and path in self._store.blobs:
-                raise AlreadyExists(f"“{path}” exists already.", path=path)
+                raise AlreadyExists(f"Could not save “{path}”: it exists already.", path=path)
             self._store.blobs[path] = blob
 
-
-class _MemoryReader(RemoteFile):
-    def __init__(self, content: bytes, stop: threading.Event) -> None:
-        super().__init__(FileMode.read)
-        self._content = io.BytesIO(content)
-        self._stop = stop
-
-    def read(self, size: int) -> bytes:
-        if self.closed:
-            raise ValueError("The file is closed.")
-        if self._stop.is_set():
-            raise Cancelled
-        return self._content.read(size)
-
-    def write(self, data: bytes) -> None:
-        raise io.UnsupportedOperation("This file was not opened for writing.")
-
-    def close(self) -> None:
-        self.closed = True
+    def _move(self, source: str, target: str, verb: str, *, overwrite: bool, keep: bool) -> None:
+        self._check_change(target, verb)
+        with self._store.lock:
+            blobs = self._store.blobs
+            if source not in blobs:
+                below = source.endswith("/") and any(key.startswith(source) for key in blobs)
+                raise _no_folders(source, verb) if below else _missing(source, verb)
+            if source == target:
+                return
+            if not overwrite and target in blobs:
+                raise AlreadyExists(f"Could not {verb} “{source}”: “{target}” exists already.", path=target)
+            blobs[target] = blobs[source]
+            if not keep:
+                del blobs[source]
 
 
-class _MemoryWriter(RemoteFile):
-    def __init__(
-        self, storage: MemoryStorage, path: str, overwrite: bool, modified: datetime | None, content_type: str
-    ) -> None:
-        super().__init__(FileMode.write)
-        self._storage = storage
-        self._path = path
-        self._overwrite = overwrite
-        self._modified = modified
-        self._content_type = content_type
-        self._pieces: list[bytes] = []
-
-    def read(self, size: int) -> bytes:
-        raise io.UnsupportedOperation("This file was not opened for reading.")
-
-    def write(self, data: bytes) -> None:
-        if self.closed:
-            raise ValueError("The file is closed.")
-        self._storage._check()
-        self._pieces.append(bytes(data))
-
-    def close(self) -> None:
-        if self.closed:
-            return
-        self.closed = True
-        blob = _blob(b"".join(self._pieces), self._modified, self._content_type)
-        self._storage._put(self._path, blob, overwrite=self._overwrite)
-
-    def abort(self) -> None:
-        self.closed = True
-        self._pieces.clear()
-
-    def __del__(self) -> None:
-        if not getattr(self, "closed", True):
-            warnings.warn(
-                f"“{self._path}” was dropped without close: nothing is written", ResourceWarning, stacklevel=2
-            )
-            self.abort()
+def _missing(path: str, verb: str) -> FileNotFoundInStorageError:
+    return FileNotFoundInStorageError(f"Could not {verb} “{path}”: it does not exist.", path=path)
 
 
-def _blob(content: bytes, modified: datetime | None, content_type: str) -> _Blob:
-    etag = hashlib.blake2b(content, digest_size=16).hexdigest()
-    return _Blob(content, modified or datetime.now(UTC), etag, content_type)
+def _no_folders(path: str, verb: str) -> NotSupported:
+    return NotSupported(f"Could not {verb} “{path}”: a folder here cannot be moved or copied in one step.", path=path)
 
 
-def _file_entry(name: str, blob: _Blob) -> ListEntry:
+def _file_entry(name: str, blob: Blob) -> ListEntry:
     return ListEntry(name, blob.modified, len(blob.content), etag=blob.etag, content_type=blob.content_type)
 
 
-def _entries(blobs: dict[str, _Blob], folder: str, *, recursive: bool) -> Iterator[ListEntry]:
+def _entries(blobs: dict[str, Blob], folder: str, *, recursive: bool) -> Iterator[ListEntry]:
     told: set[str] = set()
     for key, blob in blobs.items():
         name = key[len(folder) :]
-        is_marker = key.endswith("/") and not blob.content
+        is_marker = key.endswith("/") and blob.is_empty
         if not name and is_marker:
             continue
         if recursive:

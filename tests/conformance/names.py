@@ -1,0 +1,95 @@
+"""Names that break software which takes a key for a file's path or puts it unescaped into a URL or into XML."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_WIDE = "é" * 100  # 200 bytes
+
+HOSTILE_NAMES: dict[str, str] = {
+    "plain": "plain.txt",
+    "in a folder": "folder/inside.txt",
+    "double slash": "a//b",
+    "only slashes within": "a///b",
+    "parent folder": "../x",
+    "parent folder within": "a/../b",
+    "this folder": "./y",
+    "this folder within": "a/./b",
+    "leading slash": "/leading",
+    "trailing slash": "trailing/",
+    "dots": "...",
+    "hidden": ".hidden",
+    "two dots before": "..hidden",
+    "trailing dot": "name.",
+    "leading space": " leading",
+    "trailing space": "trailing ",
+    "double space": "two  spaces",
+    "only a space": " ",
+    "space at the end of a folder": "folder /file",
+    "percent": "%41",
+    "percent alone": "100%",
+    "percent slash": "a%2Fb",
+    "percent percent": "%2541",
+    "plus": "a+b",
+    "plus and space": "a+b c",
+    "hash": "#hash",
+    "hash within": "a#b",
+    "question mark": "?question",
+    "question mark within": "a?b=c&d=e",
+    "ampersand": "a&b",
+    "markup": "&<>\"'",
+    "entity": "&amp;",
+    "backslash": "a\\b",
+    "leading backslash": "\\server\\share",
+    "drive": "C:\\x",
+    "colon": "a:b",
+    "semicolon": "a;b",
+    "comma": "a,b",
+    "equals": "key=value",
+    "at sign": "user@host",
+    "star": "*",
+    "brackets": "[a]{b}(c)",
+    "dollar": "$HOME",
+    "tilde": "~",
+    "tilde with user": "~root",
+    "pipe": "a|b",
+    "backtick": "`ls`",
+    "caret": "a^b",
+    "dash first": "-rf",
+    "quotes": "it's “quoted”",
+    "url": "http://host/path?q#f",
+    "NFC": unicodedata.normalize("NFC", "é.txt"),
+    "NFD": unicodedata.normalize("NFD", "é.txt"),
+    "emoji": "😀👩‍👩‍👧.txt",
+    "right to left": "שלום.txt",
+    "direction override": "\u202egpj.exe",
+    "zero width": "a\u200bb",
+    "no-break space": "a\u00a0b",
+    "line separator": "a\u2028b",
+    "next line": "a\u0085b",
+    "byte order mark": "\ufeffa",
+    "control 1": "a\x01b",
+    "escape": "a\x1bb",
+    "delete": "a\x7fb",
+    "tab": "a\tb",
+    "newline": "a\nb",
+    "carriage return": "a\rb",
+    "carriage return and newline": "a\r\nb",
+    "newline last": "a\n",
+    "name of 255 bytes": "n" * 255,
+    "name of 254 bytes in two-byte letters": "é" * 127,
+    "path of 1,024 bytes": "/".join(["p" * 200, "q" * 200, "r" * 200, "s" * 200, "t" * 220]),
+    "path of 1,024 bytes in two-byte letters": "/".join([_WIDE, _WIDE, _WIDE, _WIDE, "é" * 110]),
+    "name of 1,024 bytes": "n" * 1024,
+    "very deep": "d/" * 200 + "file",
+    "reserved by Windows": "CON",
+    "soap": "soap",
+}
+"""By what is special about them; none is a part of another's path, and each is a file's whole path."""
+
+
+def file_names(forbidden: frozenset[str]) -> dict[str, str]:
+    """Those that the protocol can hold."""
+    unknown = forbidden - HOSTILE_NAMES.keys()
+    assert not unknown, f"no such names in the suite: {unknown}"
+    return {label: name for label, name in HOSTILE_NAMES.items() if label not in forbidden}
