@@ -130,13 +130,15 @@ class S3Connection:
             url = self._client.meta.endpoint_url
         return urlsplit(url).netloc.rpartition("@")[2] or "Amazon S3"
 
-    def refuse_folded(self, deed: Deed) -> None:
+    def refuse_folded(self, deed: Deed, *, slash_may_end: bool = True) -> None:
         """Keep a change from hitting another file than the named one, on a server that is known to fold names.
+
+        `slash_may_end`: a key that ends in "/" is fine there, as a marker; content would be dropped.
 
         Raises:
             InvalidName: the server would take the key for another.
         """
-        if self.folds_names and deed.key and _folded(deed.key) != deed.key.removesuffix("/"):
+        if self.folds_names and _folded(deed.key) != (deed.key.removesuffix("/") if slash_may_end else deed.key):
             reason = f"{self.host} would take the name for “{readable(_folded(deed.key))}”"
             raise InvalidName(deed.sentence(reason), path=deed.path)
 

@@ -180,7 +180,7 @@ class S3Storage(StorageBackend):
         content_type: str = "",
     ) -> S3Writer:
         place = self._file(path)
-        self._require_bucket(place)
+        self._prepare_writing(place)
         return S3Writer(
             place.bucket,
             place.key,
@@ -223,7 +223,7 @@ class S3Storage(StorageBackend):
         if not place.key:
             self._make_bucket(place)
             return
-        self._require_bucket(place)
+        self._prepare_writing(place, is_folder=True)
         deed = place.deed("make", "write")
         if any(holds_anything(self._connection, deed)) or find_head(self._connection, deed) is not None:
             raise AlreadyExists(deed.sentence("it exists"), path=path)
@@ -318,8 +318,13 @@ class S3Storage(StorageBackend):
                     if inner.entries:
                         yield Page(tuple(replace(entry, name=f"{bucket.name}/{entry.name}") for entry in inner.entries))
 
-    def _require_bucket(self, place: Place) -> None:
-        """Some servers make a missing bucket at the first write, so that a mistyped name would become one."""
+    def _prepare_writing(self, place: Place, *, is_folder: bool = False) -> None:
+        """See that the bucket is there: some servers make it at the first write, so that a mistyped name would become one.
+
+        Raises:
+            FileNotFoundInStorageError: no such bucket.
+            InvalidName: the server would write to another key.
+        """
         if place.bucket not in self._known_buckets:
             with self._connection.around(Deed("write to", "write", place.bucket, path=place.path)):
                 try:
@@ -328,7 +333,7 @@ class S3Storage(StorageBackend):
                     if error_code(exc) not in ("403", "400"):  # the write itself says it better
                         raise
             self._known_buckets.add(place.bucket)
-        self._connection.refuse_folded(place.deed("write", "write"))
+        self._connection.refuse_folded(place.deed("write", "write"), slash_may_end=is_folder)
 
     def _make_bucket(self, place: Place) -> None:
         if self.bucket or not place.bucket:
@@ -381,7 +386,7 @@ class S3Storage(StorageBackend):
 
     def _copy(self, source: Deed, target_path: str, *, overwrite: bool) -> int:
         place = self._file(target_path)
-        self._require_bucket(place)
+        self._prepare_writing(place)
         target = Deed(source.verb, "write", place.bucket, place.key, target_path, AlreadyExists)
         if overwrite and source.bucket == target.bucket and might_be_one(source.key, target.key):
             self._refuse_same_object(source, target)
