@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import asdict
 
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QFont, QPalette
@@ -10,59 +11,10 @@ from PySide6.QtWidgets import QApplication
 
 from kegbrowser.resources import resource_folder
 from kegbrowser.ui import icons
+from kegbrowser.ui.colors import DARK, LIGHT, Colors
 
 FONT_PT = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Colors:
-    """The colours of one theme, as #rrggbb; by the role they play, not by their hue."""
-
-    scheme: str
-    window: str
-    base: str
-    side: str
-    raised: str
-    field: str
-    button: str
-    text: str
-    quiet: str
-    faint: str
-    line: str
-    edge: str
-    hover: str
-    pressed: str
-    selected_inactive: str
-    accent: str
-    accent_hover: str
-    on_accent: str
-    link: str
-    scroll: str
-    scroll_hover: str
-    error: str
-    warning: str
-    success: str
-    info_back: str
-    error_back: str
-    warning_back: str
-    success_back: str
-
-
-LIGHT = Colors(
-    scheme="light", window="#f6f7f9", base="#ffffff", side="#f0f2f5", raised="#ffffff", field="#ffffff",
-    button="#ffffff", text="#1d2129", quiet="#596170", faint="#8d95a3", line="#e0e3e9", edge="#c9ced8", hover="#e8edf5",
-    pressed="#d9e1ee", selected_inactive="#d8e3f5", accent="#2563c9", accent_hover="#1f56b0", on_accent="#ffffff",
-    link="#1f56b0", scroll="#c3c8d1", scroll_hover="#a2a9b6", error="#b42318", warning="#855400", success="#16692e",
-    info_back="#e7effc", error_back="#fdebe9", warning_back="#fdf3dc", success_back="#e4f5e8",
-)  # fmt: skip
-
-DARK = Colors(
-    scheme="dark", window="#1e2126", base="#181b1f", side="#1b1e23", raised="#272b32", field="#23272d",
-    button="#2c3138", text="#e6e9ee", quiet="#a3adba", faint="#727c8a", line="#30353d", edge="#434a55", hover="#2a3039",
-    pressed="#353d49", selected_inactive="#2f3d55", accent="#3b74d6", accent_hover="#4a83e6", on_accent="#ffffff",
-    link="#8ab4f8", scroll="#454c57", scroll_hover="#5c6573", error="#f28b82", warning="#e8b95b", success="#7fd394",
-    info_back="#1f2c42", error_back="#3f2423", warning_back="#3b3120", success_back="#1f3527",
-)  # fmt: skip
+"""At least: a desktop whose font is larger keeps it."""
 
 
 class Theme(QObject):
@@ -74,6 +26,7 @@ class Theme(QObject):
         super().__init__(app)
         self._app = app
         self._wanted = "system"
+        self._has_style = False
         self.colors = LIGHT
         app.styleHints().colorSchemeChanged.connect(self._on_system_changed)
 
@@ -85,11 +38,13 @@ class Theme(QObject):
             wanted == "system" and self._app.styleHints().colorScheme() == Qt.ColorScheme.Dark
         )
         self.colors = DARK if is_dark else LIGHT
-        icons.forget_tints()
-        self._app.setStyle("Fusion")
-        font = QFont(self._app.font())
-        font.setPointSize(FONT_PT)
-        self._app.setFont(font)
+        icons.use_colors(self.colors)
+        if not self._has_style:
+            self._has_style = True
+            self._app.setStyle("Fusion")
+            font = QFont(self._app.font())
+            font.setPointSizeF(max(FONT_PT, font.pointSizeF()))
+            self._app.setFont(font)
         self._app.setPalette(palette_of(self.colors))
         self._app.setStyleSheet(style_sheet_of(self.colors))
         self.theme_changed.emit()
@@ -119,26 +74,22 @@ def palette_of(colors: Colors) -> QPalette:
         (role.HighlightedText, colors.on_accent),
         (role.Link, colors.link),
         (role.LinkVisited, colors.link),
-        (role.PlaceholderText, colors.faint),
-        (role.Mid, colors.line),
+        (role.PlaceholderText, colors.quiet),
+        (role.Mid, colors.pressed),
         (role.Midlight, colors.hover),
         (role.Dark, colors.edge),
         (role.Shadow, colors.edge),
         (role.Light, colors.raised),
-        (role.Accent, colors.accent),
+        (role.Accent, colors.focus),
     ):
         palette.setColor(target, QColor(color))
-    for target in (role.WindowText, role.Text, role.ButtonText):
+    for target in (role.WindowText, role.Text, role.ButtonText, role.PlaceholderText):
         palette.setColor(QPalette.ColorGroup.Disabled, target, QColor(colors.faint))
-    palette.setColor(QPalette.ColorGroup.Inactive, role.Highlight, QColor(colors.selected_inactive))
-    palette.setColor(QPalette.ColorGroup.Inactive, role.HighlightedText, QColor(colors.text))
     return palette
 
 
 def style_sheet_of(colors: Colors) -> str:
     """The style sheet with the theme's colours filled in."""
-    folder = resource_folder()
-    text = (folder / "style" / "kegbrowser.qss").read_text("utf-8")
-    for name, color in asdict(colors).items():
-        text = text.replace(f"{{{name}}}", color)
-    return text.replace("{icons}", (folder / "icons").as_posix())
+    folder = resource_folder() / "style"
+    values = asdict(colors) | {"images": (folder / colors.scheme).as_posix()}
+    return re.sub(r"\{(\w+)\}", lambda name: values[name[1]], (folder / "kegbrowser.qss").read_text("utf-8"))
