@@ -41,7 +41,7 @@ class Xvfb(Server):
         return self.display
 
     def screenshot(self, path: Path) -> None:
-        """Write the whole screen as a PNG."""
+        """Write the whole screen as a picture: a PNG, or whatever the name says."""
         command = [find_program("import"), "-silent", "-window", "root", str(path)]
         subprocess.run(command, env=self.env, check=True, capture_output=True)
 
