@@ -20,6 +20,9 @@ any thread and makes every blocking call on this object end within a second by r
 from __future__ import annotations
 
 import enum
+import io
+import os
+import secrets
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -192,16 +195,17 @@ class RemoteFile(ABC):
             OSError: not opened for reading (`io.UnsupportedOperation`).
             StorageError: from the storage; `SourceChanged` if the file is no longer the one that was opened.
         """
-        raise NotSupported("This file was not opened for reading.")
+        raise io.UnsupportedOperation("This file was not opened for reading.")
 
     def write(self, data: bytes) -> None:
         """Append all of `data`. Nothing is visible at the path until `close()`.
 
         Raises:
             ValueError: closed.
+            OSError: not opened for writing (`io.UnsupportedOperation`).
             StorageError: from the storage.
         """
-        raise NotSupported("This file was not opened for writing.")
+        raise io.UnsupportedOperation("This file was not opened for writing.")
 
     @abstractmethod
     def close(self) -> None:
@@ -290,13 +294,19 @@ class StorageBackend(ABC):
         """
 
     def get(self, path: str, dest: str) -> None:
-        """Download the file `path` to the local file `dest`; `dest` holds the old content or all of the new one."""
+        """Download the file `path` to the local file `dest`; `dest` holds the old content or all of the new one.
+
+        Raises:
+            OSError: the local disk refused; not a StorageError.
+        """
         target = Path(dest)
-        part = target.with_name(f".{target.name}.kegpart")
+        part = target.with_name(f".{secrets.token_hex(8)}.kegpart")
         try:
-            with self.open(path, FileMode.read) as source, part.open("wb") as sink:
+            with self.open(path, FileMode.read) as source, part.open("xb") as sink:
                 for chunk in source.iter_chunks():
                     sink.write(chunk)
+                sink.flush()
+                os.fsync(sink.fileno())
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
