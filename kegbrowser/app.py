@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QLocale, QObject, QTimer, Slot
 from PySide6.QtWidgets import QApplication
@@ -154,8 +154,8 @@ class Application(QObject):
         self.connections.shut_down()
 
 
-def run_window(arguments: Sequence[str]) -> int:
-    """Open the window and run until it is closed; gives the exit status."""
+def run_window(arguments: Sequence[str], started: Callable[[Application], None] | None = None) -> int:
+    """Open the window and run until it is closed; gives the exit status. `started` is called once the window is shown."""
     if sys.platform.startswith("linux") and not _has_display():
         print("Kegbrowser needs a display: start it in a graphical session, or use its command line.", file=sys.stderr)
         return 1
@@ -176,6 +176,8 @@ def run_window(arguments: Sequence[str]) -> int:
     wake = QTimer(app)  # lets Python see the signals: it runs no code of its own while Qt waits
     wake.start(500)
     application.start()
+    if started is not None:
+        started(application)
     status = app.exec()
     application.shut_down()
     return status

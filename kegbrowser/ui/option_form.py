@@ -126,6 +126,7 @@ class _Collapsible(QWidget):
         self._content = content
         self._head = QToolButton()
         self._head.setText(title)
+        self._head.setObjectName(f"section_{title}")
         self._head.setAutoRaise(True)
         self._head.setCheckable(True)
         self._head.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)

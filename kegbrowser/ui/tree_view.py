@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QModelIndex, QRect, QSize, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import (
     QDragEnterEvent,
     QDragLeaveEvent,
@@ -33,7 +33,8 @@ class TreeView(QTreeView):
     def __init__(self, model: FolderTreeModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._model = model
-        self._drop_index = QModelIndex()
+        self._drop_index = QPersistentModelIndex()
+        self._hovered = QPersistentModelIndex()
         self._quiet = False
         self.setObjectName("tree")
         self.setAccessibleName(self.tr("Connections and folders"))
@@ -135,7 +136,7 @@ class TreeView(QTreeView):
         painter = QPainter(self.viewport())
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(QPen(self.palette().highlight().color(), 2))
-        row = self.visualRect(self._drop_index)
+        row = self.visualRect(QModelIndex(self._drop_index))
         painter.drawRoundedRect(QRect(1, row.top() + 1, self.viewport().width() - 2, row.height() - 2), 5, 5)
         painter.end()
 
@@ -144,19 +145,19 @@ class TreeView(QTreeView):
     def _show_target(self, index: QModelIndex, *, accepted: bool) -> None:
         shown = index if accepted else QModelIndex()
         if shown != self._drop_index:
-            self._drop_index = QModelIndex(shown)
+            self._drop_index = QPersistentModelIndex(shown)
             self.viewport().update()
-            # A folder that cannot take the drop itself may hold one that can.
-        if not index.isValid():
+        if self._hovered != index:
+            # A folder that cannot take the drop itself may hold one that can: it opens when the pointer rests on it.
+            self._hovered = QPersistentModelIndex(index)
             self._spring.stop()
-        elif not self._spring.isActive() and not self.isExpanded(index):
-            self._spring.start()
+            if index.isValid() and not self.isExpanded(index):
+                self._spring.start()
 
     @Slot()
     def _open_under_drag(self) -> None:
-        index = self.indexAt(self.viewport().mapFromGlobal(self.cursor().pos()))
-        if index.isValid():
-            self.expand(index)
+        if self._hovered.isValid():
+            self.expand(QModelIndex(self._hovered))
 
     @Slot(QModelIndex, QModelIndex)
     def _on_current_changed(self, current: QModelIndex, _previous: QModelIndex) -> None:
