@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         return _run(_parser().parse_args(words))
+    except KeyboardInterrupt:  # before or after the verb runs: there is nothing to clean up
+        return 130
     except BrokenPipeError:
         # Who read our output went away, as `head` does: what Python still holds for it must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

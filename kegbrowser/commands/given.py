@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,9 @@ from dataclasses import dataclass, field
 from kegbrowser.backends.registry import BackendInfo, FieldKind, OptionField, backends
 from kegbrowser.commands.console import Console
 from kegbrowser.commands.outcome import UsageError
+
+_AZURE_VARIABLES = (("key", "AZURE_STORAGE_KEY"), ("sas_token", "AZURE_STORAGE_SAS_TOKEN"))
+"""Of the Azure CLI ("Azure CLI configuration", environment variables of the storage commands)."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -63,11 +67,16 @@ class OptionSource:
         return {key: value for key, value in self._given.options.items() if key in own}
 
     def choose(self, info: BackendInfo, options: dict[str, str]) -> None:
-        """Let a given key file or password choose that way to sign in, as the form would have to show it."""
+        """Let a given key file or password, or one of the environment, choose that way to sign in."""
         keys = {*self._given.options, *self._given.asked, *self._given.piped}
+        if not keys.intersection(info.secret_keys):
+            keys.update(self._add_from_environment(info, options))
         for one in info.fields:
-            if one.key in keys and one.shown_if is not None and one.shown_if[0] not in self._given.options:
-                options[one.shown_if[0]] = one.shown_if[1][0]
+            if one.key not in keys or one.shown_if is None or one.shown_if[0] in self._given.options:
+                continue
+            choice, values = one.shown_if
+            if options.get(choice) not in values:
+                options[choice] = values[0]
 
     def add_secrets(self, info: BackendInfo, options: dict[str, str]) -> None:
         """Put the piped secrets into the options, and ask for those that were to be asked for or are required.
@@ -86,6 +95,20 @@ class OptionSource:
                 options[one.key] = self._given.piped[one.key]
             elif one.key in self._given.asked or _is_missing(one, info, options):
                 options[one.key] = self._ask_once(info, one)
+
+    def _add_from_environment(self, info: BackendInfo, options: dict[str, str]) -> list[str]:
+        """Take a secret that the service's own command line would take, if it is of the same account; gives its key.
+
+        Where an SDK does so by itself (AWS), nothing is done here.
+        """
+        account = os.environ.get("AZURE_STORAGE_ACCOUNT", "")
+        if info.kind != "azure" or (account and account != options.get("account")):
+            return []
+        for key, variable in _AZURE_VARIABLES:
+            if value := os.environ.get(variable):
+                options[key] = value
+                return [key]
+        return []
 
     def _ask_once(self, info: BackendInfo, one: OptionField) -> str:
         identity = info.kind, one.key

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -62,16 +64,51 @@ class CommandLine:
         )
         return Ended(done.returncode, done.stdout.decode(errors="surrogateescape"), done.stderr.decode())
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
+    def start(self, *words: str, stdin: str = "") -> subprocess.Popen[bytes]:
         """Start a command; the caller ends it."""
-        return subprocess.Popen(
+        running = subprocess.Popen(
             self._command(words),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=self._environment(),
             cwd=self.home,
         )
+        assert running.stdin is not None
+        running.stdin.write(stdin.encode())
+        running.stdin.close()
+        running.stdin = None
+        return running
+
+    def at_terminal(self, words: Sequence[str], answers: Sequence[tuple[str, str]] = ()) -> tuple[str, int]:
+        """Run a command at a pseudo terminal; each answer is typed once its text has been shown.
+
+        Gives all that was shown, and the status.
+        """
+        ours, theirs = pty.openpty()
+        running = subprocess.Popen(
+            self._command(words),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=self._environment() | {"TERM": "xterm", "COLUMNS": "200"},
+            cwd=self.home,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        screen, waiting, seen = b"", list(answers), 0
+        while select.select([ours], [], [], TIMEOUT_S)[0]:
+            try:
+                screen += os.read(ours, 65536)
+            except OSError:  # how Linux says that the other side was closed
+                break
+            if waiting and waiting[0][0].encode() in screen[seen:]:
+                seen = len(screen)
+                os.write(ours, waiting.pop(0)[1].encode())
+        os.close(ours)
+        code = running.wait(TIMEOUT_S)
+        assert not waiting, screen
+        return screen.decode(errors="replace"), code
 
     def with_options(self, *options: str, environment: Mapping[str, str] | None = None) -> CommandLine:
         """The same, with options of a connection given after every verb."""
