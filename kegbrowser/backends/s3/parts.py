@@ -57,7 +57,7 @@ class PartSender:
         self._stopped = threading.Event()
         self._upload_id = ""
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytearray) -> None:
         """Send the next part; waits while too many are under way.
 
         Raises:
@@ -104,7 +104,7 @@ class PartSender:
         if error is not None:
             raise error
 
-    def _send_part(self, number: int, data: bytes) -> None:
+    def _send_part(self, number: int, data: bytearray) -> None:
         try:
             if self._stopped.is_set() or self._error is not None:
                 return
@@ -118,7 +118,7 @@ class PartSender:
         finally:
             self._room.release()
 
-    def _try_part(self, number: int, data: bytes) -> dict[str, Any]:
+    def _try_part(self, number: int, data: bytearray) -> dict[str, Any]:
         """Send a part; a busy server or a cut connection gets two more chances, so that one hiccup does not cost the file."""
         for attempt in range(1, PART_TRIES + 1):
             try:
@@ -131,7 +131,7 @@ class PartSender:
                 self._connection.sockets.wait(min(pause, 10.0))
         raise Cancelled  # not reached
 
-    def _put_part(self, number: int, data: bytes) -> dict[str, Any]:
+    def _put_part(self, number: int, data: bytearray) -> dict[str, Any]:
         target = self._target
         fixed = {"Bucket": target.bucket, "Key": target.key, "UploadId": self._upload_id, "PartNumber": number}
         with self._connection.around(target.deed):

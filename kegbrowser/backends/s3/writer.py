@@ -98,7 +98,7 @@ class S3Writer(S3FileBase):
             warnings.warn(f"{self.path!r} was neither closed nor aborted", ResourceWarning, stacklevel=2, source=self)
             self.abort()
 
-    def _send(self, part: bytes) -> None:
+    def _send(self, part: bytearray) -> None:
         if self._sender is None:
             self._sender = PartSender(self._connection, self._target, self._threads)
         self._sender.send(part)
@@ -107,7 +107,7 @@ class S3Writer(S3FileBase):
             self._part_bytes *= 2
             self._parts_of_this_size = 0
 
-    def _take(self, count: int) -> bytes:
+    def _take(self, count: int) -> bytearray:
         """Take that many bytes off the front of the buffer; each byte is copied once."""
         taken: list[memoryview] = []
         missing = count
@@ -119,4 +119,4 @@ class S3Writer(S3FileBase):
             taken.append(piece)
             missing -= len(piece)
         self._buffered -= count
-        return b"".join(taken)
+        return bytearray().join(taken)
