@@ -6,43 +6,193 @@ from functools import lru_cache
 
 from PySide6.QtCore import QCoreApplication
 
-_KINDS: dict[str, tuple[str, dict[str, str]]] = {
-    "file-text": ("Text", {"txt": "Text", "md": "Markdown text", "log": "Log file", "rst": "Text", "tex": "TeX document",
-        "ini": "Settings", "cfg": "Settings", "conf": "Settings", "rtf": "Rich text"}),
-    "file-code": ("Source code", {"py": "Python source", "js": "JavaScript source", "ts": "TypeScript source",
-        "c": "C source", "h": "C header", "cpp": "C++ source", "hpp": "C++ header", "rs": "Rust source",
-        "go": "Go source", "java": "Java source", "cs": "C# source", "rb": "Ruby source", "php": "PHP source",
-        "sh": "Shell script", "ps1": "PowerShell script", "sql": "SQL script", "css": "Style sheet", "kt": "Kotlin source",
-        "swift": "Swift source", "lua": "Lua source", "r": "R source", "ipynb": "Notebook", "tf": "Terraform source"}),
-    "file-image": ("Image", {"png": "PNG image", "jpg": "JPEG image", "jpeg": "JPEG image", "gif": "GIF image",
-        "svg": "SVG image", "webp": "WebP image", "bmp": "BMP image", "tif": "TIFF image", "tiff": "TIFF image",
-        "ico": "Icon", "heic": "HEIC image", "avif": "AVIF image", "raw": "Raw image", "psd": "Photoshop image"}),
-    "file-audio": ("Audio", {"mp3": "MP3 audio", "wav": "WAV audio", "flac": "FLAC audio", "ogg": "Ogg audio",
-        "m4a": "MPEG-4 audio", "opus": "Opus audio", "aac": "AAC audio"}),
-    "file-video": ("Video", {"mp4": "MPEG-4 video", "mkv": "Matroska video", "webm": "WebM video", "avi": "AVI video",
-        "mov": "QuickTime video", "m4v": "MPEG-4 video"}),
-    "file-archive": ("Archive", {"zip": "ZIP archive", "gz": "Gzip archive", "tgz": "Tar archive", "tar": "Tar archive",
-        "bz2": "Bzip2 archive", "xz": "XZ archive", "zst": "Zstandard archive", "7z": "7-Zip archive",
-        "rar": "RAR archive", "jar": "Java archive", "whl": "Python package", "deb": "Debian package", "rpm": "RPM package"}),
-    "file-pdf": ("PDF document", {"pdf": "PDF document"}),
-    "file-sheet": ("Spreadsheet", {"csv": "CSV table", "tsv": "TSV table", "xls": "Excel workbook",
-        "xlsx": "Excel workbook", "ods": "Spreadsheet"}),
-    "file-slides": ("Presentation", {"ppt": "PowerPoint slides", "pptx": "PowerPoint slides", "odp": "Presentation"}),
-    "file-data": ("Data", {"json": "JSON data", "jsonl": "JSON lines", "yaml": "YAML data", "yml": "YAML data",
-        "toml": "TOML data", "xml": "XML data", "parquet": "Parquet table", "avro": "Avro data", "orc": "ORC table",
-        "sqlite": "SQLite database", "db": "Database", "npy": "NumPy array", "h5": "HDF5 data"}),
-    "file-executable": ("Program", {"exe": "Windows program", "msi": "Windows installer", "appimage": "AppImage program",
-        "so": "Library", "dll": "Library", "bin": "Binary file", "bat": "Batch file"}),
-    "file-font": ("Font", {"ttf": "TrueType font", "otf": "OpenType font", "woff": "Web font", "woff2": "Web font"}),
-    "file-key": ("Key", {"pem": "Certificate or key", "key": "Key", "crt": "Certificate", "cer": "Certificate",
-        "pub": "Public key", "p12": "Key store", "gpg": "Encrypted file", "asc": "Signature"}),
-    "file-disk": ("Disk image", {"iso": "Disk image", "img": "Disk image", "vhd": "Disk image", "qcow2": "Disk image",
-        "vmdk": "Disk image", "dmg": "Disk image"}),
-    "file-web": ("Web page", {"html": "Web page", "htm": "Web page", "xhtml": "Web page"}),
-    "file": ("File", {"doc": "Word document", "docx": "Word document", "odt": "Text document", "epub": "E-book"}),
-}  # fmt: skip
+_KINDS: dict[str, dict[str, str]] = {
+    "file-text": {
+        "Text": "txt text rst adoc org",
+        "Markdown text": "md markdown",
+        "Log file": "log out err",
+        "Settings": "ini cfg conf config properties env editorconfig gitignore gitattributes dockerignore",
+        "Patch": "diff patch",
+        "Subtitles": "srt vtt sub",
+        "License": "license",
+    },
+    "file-document": {
+        "Word document": "doc docx dot dotx docm",
+        "Text document": "odt ott pages wpd",
+        "Rich text": "rtf",
+        "E-book": "epub mobi azw3 fb2",
+        "TeX document": "tex bib sty",
+    },
+    "file-code": {
+        "Python source": "py pyw pyi",
+        "JavaScript source": "js mjs cjs jsx",
+        "TypeScript source": "ts tsx mts",
+        "C source": "c",
+        "C header": "h",
+        "C++ source": "cpp cc cxx",
+        "C++ header": "hpp hh hxx",
+        "C# source": "cs",
+        "F# source": "fs",
+        "Rust source": "rs",
+        "Go source": "go",
+        "Java source": "java",
+        "Kotlin source": "kt kts",
+        "Scala source": "scala",
+        "Swift source": "swift",
+        "Objective-C source": "m mm",
+        "Ruby source": "rb",
+        "PHP source": "php",
+        "Perl source": "pl pm",
+        "Lua source": "lua",
+        "R source": "r",
+        "Julia source": "jl",
+        "Dart source": "dart",
+        "Haskell source": "hs",
+        "Elixir source": "ex exs",
+        "Clojure source": "clj",
+        "Zig source": "zig",
+        "Shell script": "sh bash zsh fish",
+        "PowerShell script": "ps1 psm1",
+        "Batch file": "bat cmd",
+        "SQL script": "sql",
+        "Style sheet": "css scss sass less qss",
+        "Component": "vue svelte",
+        "Notebook": "ipynb",
+        "Terraform source": "tf tfvars hcl",
+        "Build file": "makefile mk cmake gradle bazel dockerfile",
+        "Protocol buffers": "proto",
+        "User interface": "ui qml",
+        "Translation": "po pot",
+    },
+    "file-image": {
+        "PNG image": "png apng",
+        "JPEG image": "jpg jpeg jpe jfif",
+        "GIF image": "gif",
+        "SVG image": "svg svgz",
+        "WebP image": "webp",
+        "BMP image": "bmp",
+        "TIFF image": "tif tiff",
+        "HEIC image": "heic heif",
+        "AVIF image": "avif",
+        "JPEG XL image": "jxl",
+        "Icon": "ico icns",
+        "Raw image": "raw dng cr2 cr3 nef arw orf rw2",
+        "Photoshop image": "psd",
+        "GIMP image": "xcf",
+        "PostScript image": "eps ai",
+        "OpenEXR image": "exr hdr",
+    },
+    "file-audio": {
+        "MP3 audio": "mp3",
+        "WAV audio": "wav",
+        "FLAC audio": "flac",
+        "Ogg audio": "ogg oga",
+        "Opus audio": "opus",
+        "MPEG-4 audio": "m4a",
+        "AAC audio": "aac",
+        "AIFF audio": "aif aiff",
+        "Windows audio": "wma",
+        "MIDI": "mid midi",
+        "Playlist": "m3u m3u8 pls",
+    },
+    "file-video": {
+        "MPEG-4 video": "mp4 m4v",
+        "Matroska video": "mkv",
+        "WebM video": "webm",
+        "AVI video": "avi",
+        "QuickTime video": "mov",
+        "Windows video": "wmv",
+        "MPEG video": "mpg mpeg m2ts mts",
+        "Flash video": "flv",
+        "3GP video": "3gp",
+        "Ogg video": "ogv",
+    },
+    "file-archive": {
+        "ZIP archive": "zip",
+        "Tar archive": "tar tgz tbz2 txz tzst tar.gz tar.bz2 tar.xz tar.zst",
+        "Gzip archive": "gz",
+        "Bzip2 archive": "bz2",
+        "XZ archive": "xz lzma",
+        "Zstandard archive": "zst",
+        "LZ4 archive": "lz4",
+        "7-Zip archive": "7z",
+        "RAR archive": "rar",
+        "Java archive": "jar war ear",
+        "Python package": "whl egg",
+        "Debian package": "deb",
+        "RPM package": "rpm",
+        "Android package": "apk aab",
+        "Cabinet": "cab",
+        "Backup": "bak old orig",
+    },
+    "file-pdf": {"PDF document": "pdf", "PostScript": "ps"},
+    "file-sheet": {
+        "CSV table": "csv",
+        "TSV table": "tsv tab",
+        "Excel workbook": "xls xlsx xlsm xlsb",
+        "Spreadsheet": "ods numbers",
+    },
+    "file-slides": {"PowerPoint slides": "ppt pptx pps ppsx", "Presentation": "odp key.zip"},
+    "file-data": {
+        "JSON data": "json json5 geojson",
+        "JSON lines": "jsonl ndjson",
+        "YAML data": "yaml yml",
+        "TOML data": "toml",
+        "XML data": "xml xsd xsl xslt plist",
+        "Calendar": "ics",
+        "Contact": "vcf",
+        "Lock file": "lock",
+    },
+    "file-database": {
+        "Parquet table": "parquet",
+        "Avro data": "avro",
+        "ORC table": "orc",
+        "Arrow table": "arrow feather",
+        "SQLite database": "sqlite sqlite3 db3",
+        "Database": "db mdb accdb dump",
+        "NumPy array": "npy npz",
+        "HDF5 data": "h5 hdf5 nc",
+        "Pickle": "pkl pickle",
+        "Model weights": "safetensors onnx pt ckpt gguf",
+        "MATLAB data": "mat",
+    },
+    "file-executable": {
+        "Windows program": "exe com scr",
+        "Windows installer": "msi msix",
+        "AppImage program": "appimage",
+        "Library": "so dll dylib a lib",
+        "Binary file": "bin o elf",
+        "Compiled Python": "pyc",
+        "Compiled Java": "class",
+        "WebAssembly": "wasm",
+        "Desktop entry": "desktop",
+    },
+    "file-font": {"TrueType font": "ttf ttc", "OpenType font": "otf", "Web font": "woff woff2"},
+    "file-key": {
+        "Certificate or key": "pem",
+        "Certificate": "crt cer der",
+        "Certificate request": "csr",
+        "Key": "key",
+        "Public key": "pub",
+        "Key store": "p12 pfx jks kdbx",
+        "PuTTY key": "ppk",
+        "Encrypted file": "gpg pgp age",
+        "Signature": "asc sig minisig",
+        "Checksums": "md5 sha1 sha256 sha512 crc",
+    },
+    "file-disk": {"Disk image": "iso img vhd vhdx qcow2 vmdk vdi dmg ova"},
+    "file-web": {"Web page": "html htm xhtml mhtml", "Link": "url webloc", "Web archive": "har warc"},
+}
+"""By icon, then by the text of the column Kind: the endings, in lower case. A name that is one of them counts as well."""
 
-_BY_ENDING = {ending: (icon, text) for icon, (_label, endings) in _KINDS.items() for ending, text in endings.items()}
+_BY_ENDING = {
+    ending: (icon, text)
+    for icon, texts in _KINDS.items()
+    for text, endings in texts.items()
+    for ending in endings.split()
+}
+_DOUBLE = tuple(f".{ending}" for ending in _BY_ENDING if "." in ending)
+_MAX_ENDING = 12
 
 
 def icon_name_of(name: str) -> str:
@@ -55,19 +205,21 @@ def kind_of(name: str, is_folder: bool) -> str:
     return _folder_text() if is_folder else _of_ending(_ending(name))[1]
 
 
+def endings() -> frozenset[str]:
+    """All endings that have a kind of their own."""
+    return frozenset(_BY_ENDING)
+
+
 def _ending(name: str) -> str:
-    stem, dot, ending = name.rpartition(".")
-    return ending.lower() if dot and stem and len(ending) <= 10 else ""
+    """What follows the last dot, or the whole name if there is no other dot; as it is written."""
+    ending = name[name.rfind(".") + 1 :]
+    return ending if len(ending) <= _MAX_ENDING else ""
 
 
 @lru_cache(maxsize=4096)
 def _of_ending(ending: str) -> tuple[str, str]:
-    icon, text = _BY_ENDING.get(ending, ("file", ""))
-    if text:
-        return icon, QCoreApplication.translate("FileKinds", text)
-    if ending.isalnum():
-        return icon, QCoreApplication.translate("FileKinds", "%s file").replace("%s", ending.upper())
-    return icon, QCoreApplication.translate("FileKinds", "File")
+    icon, text = _BY_ENDING.get(ending.lower(), ("file", ""))
+    return icon, QCoreApplication.translate("FileKinds", text or "File")
 
 
 @lru_cache(maxsize=1)

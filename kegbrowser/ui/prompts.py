@@ -174,23 +174,21 @@ class DeleteDialog(QMessageBox):
 
     def __init__(self, question: DeleteQuestion, parent: QWidget) -> None:
         super().__init__(parent)
-        self.answer: Answer | None = None
         self.setObjectName("delete_dialog")
         self.setWindowTitle(self.tr("Delete"))
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setIconPixmap(icons.icon("warning").pixmap(40, 40))
         self.setText(_delete_heading(question))
         self.setInformativeText(_delete_text(question))
-        delete = self.addButton(self.tr("Delete"), QMessageBox.ButtonRole.DestructiveRole)
-        delete.setObjectName("confirm_delete")
+        self._delete = self.addButton(self.tr("Delete"), QMessageBox.ButtonRole.DestructiveRole)
+        self._delete.setObjectName("confirm_delete")
         keep = self.addButton(QMessageBox.StandardButton.Cancel)
         self.setDefaultButton(keep)
         self.setEscapeButton(keep)
-        delete.clicked.connect(self._on_delete)
 
-    @Slot()
-    def _on_delete(self) -> None:
-        self.answer = DeleteAnswer(confirmed=True)
+    @property
+    def answer(self) -> Answer | None:
+        return DeleteAnswer(confirmed=True) if self.clickedButton() is self._delete else None
 
 
 def size_text(size_bytes: int) -> str:

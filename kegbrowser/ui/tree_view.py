@@ -9,9 +9,11 @@ from PySide6.QtGui import (
     QDragMoveEvent,
     QDropEvent,
     QKeyEvent,
+    QMouseEvent,
     QPainter,
     QPaintEvent,
     QPen,
+    QWheelEvent,
 )
 from PySide6.QtWidgets import QAbstractItemView, QStyledItemDelegate, QStyleOptionViewItem, QTreeView, QWidget
 
@@ -21,6 +23,7 @@ from kegbrowser.models.listing import Index
 from kegbrowser.ui import drops
 
 SPRING_OPEN_MS = 700
+FOLLOW_MS = 60
 
 
 class TreeView(QTreeView):
@@ -36,6 +39,7 @@ class TreeView(QTreeView):
         self._drop_index = QPersistentModelIndex()
         self._hovered = QPersistentModelIndex()
         self._quiet = False
+        self._follows = False
         self.setObjectName("tree")
         self.setAccessibleName(self.tr("Connections and folders"))
         self.setModel(model)
@@ -57,6 +61,11 @@ class TreeView(QTreeView):
         self._spring.setInterval(SPRING_OPEN_MS)
         self._spring.timeout.connect(self._open_under_drag)
         self.selectionModel().currentChanged.connect(self._on_current_changed)
+        self._follow = QTimer(self)
+        self._follow.setSingleShot(True)
+        self._follow.setInterval(FOLLOW_MS)
+        self._follow.timeout.connect(self._bring_current_into_view)
+        model.rowsInserted.connect(self._on_rows_inserted)
 
     def current_path(self) -> RemotePath | None:
         return self._model.path_at(self.currentIndex())
@@ -75,6 +84,7 @@ class TreeView(QTreeView):
                 above = above.parent()
             self.setCurrentIndex(index)
             self.scrollTo(index)
+            self._follows = True
         finally:
             self._quiet = False
 
@@ -86,6 +96,14 @@ class TreeView(QTreeView):
             self._model.list_again(self.currentIndex())
             return
         super().keyPressEvent(event)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        self._follows = False
+        super().wheelEvent(event)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        self._follows = False
+        super().mousePressEvent(event)
 
     def startDrag(self, supported_actions: Qt.DropAction) -> None:
         path = self.current_path()
@@ -136,11 +154,14 @@ class TreeView(QTreeView):
         painter = QPainter(self.viewport())
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(QPen(self.palette().highlight().color(), 2))
-        row = self.visualRect(QModelIndex(self._drop_index))
+        row = self.visualRect(self._index_of(self._drop_index))
         painter.drawRoundedRect(QRect(1, row.top() + 1, self.viewport().width() - 2, row.height() - 2), 5, 5)
         painter.end()
 
     # -- private -----------------------------------------------------------------------------------------------------
+
+    def _index_of(self, held: QPersistentModelIndex) -> QModelIndex:
+        return self._model.index(held.row(), held.column(), held.parent())
 
     def _show_target(self, index: QModelIndex, *, accepted: bool) -> None:
         shown = index if accepted else QModelIndex()
@@ -157,7 +178,18 @@ class TreeView(QTreeView):
     @Slot()
     def _open_under_drag(self) -> None:
         if self._hovered.isValid():
-            self.expand(QModelIndex(self._hovered))
+            self.expand(self._index_of(self._hovered))
+
+    @Slot()
+    def _on_rows_inserted(self) -> None:
+        """Folders that come in above the current one push it away: keep it in view until the user looks elsewhere."""
+        if self._follows and not self._follow.isActive():
+            self._follow.start()
+
+    @Slot()
+    def _bring_current_into_view(self) -> None:
+        if self._follows and self.currentIndex().isValid():
+            self.scrollTo(self.currentIndex())
 
     @Slot(QModelIndex, QModelIndex)
     def _on_current_changed(self, current: QModelIndex, _previous: QModelIndex) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QPoint, QRect, Slot
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
-from PySide6.QtWidgets import QApplication, QLabel, QMenu, QMessageBox, QWidget
+from PySide6.QtWidgets import QApplication, QLabel, QListWidget, QMenu, QMessageBox, QWidget
 
 from kegbrowser.app import Application, run_window
 from kegbrowser.backends.locations import RemotePath
@@ -69,12 +69,14 @@ class Probe(QObject):
         index = tree.index_of(RemotePath.folder(one.connection_id, path))
         view = self._application.browser.tree
         rect = view.visualRect(index)
-        return _middle(view.viewport(), rect) if index.isValid() and rect.isValid() else None
+        if not index.isValid() or not view.viewport().rect().contains(rect.center()):
+            return None
+        return _middle(view.viewport(), rect)
 
     def ask_kind(self, label: str) -> Any:
         """Middle of a kind of storage in the list of the connection dialog."""
         for top in QApplication.topLevelWidgets():
-            kinds = top.findChild(QWidget, "connection_kinds") if top.isVisible() else None
+            kinds = top.findChild(QListWidget, "connection_kinds") if top.isVisible() else None
             if kinds is not None:
                 for row in range(kinds.count()):
                     if kinds.item(row).text() == label:
@@ -138,4 +140,8 @@ def _connection_name(application: Application) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_window(sys.argv[2:], lambda application: Probe(application, sys.argv[1]) and None))
+
+    def started(application: Application) -> None:
+        Probe(application, sys.argv[1])
+
+    sys.exit(run_window(sys.argv[2:], started))

@@ -203,8 +203,7 @@ def _s3(request: pytest.FixtureRequest) -> Journey:
         "option_access_key_id": server.admin.access_key,
         "option_secret_access_key": server.admin.secret_key,
         "option_bucket": bucket,
-        "section:Advanced": "section_Advanced",
-        "option_endpoint_url": server.endpoint,
+        "option_endpoint": server.endpoint,
     }
     return Journey("Amazon S3 and compatible", fields, server.admin.secret_key, "", content)
 
