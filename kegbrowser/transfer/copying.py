@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from kegbrowser.backends.base import ListEntry, StorageBackend, as_folder, split_path
-from kegbrowser.backends.errors import AlreadyExists, NotSupported, SourceChanged, StorageError
+from kegbrowser.backends.errors import (
+    AlreadyExists,
+    FileNotFoundInStorageError,
+    NotSupported,
+    SourceChanged,
+    StorageError,
+)
 from kegbrowser.transfer.context import JobContext
 from kegbrowser.transfer.emptying import remove_empty_folders
 from kegbrowser.transfer.events import JobReport
@@ -18,6 +25,7 @@ from kegbrowser.transfer.placing import RemotePlaces
 from kegbrowser.transfer.plan import Found, FoundFile, FoundFolder, walk_remote
 from kegbrowser.transfer.progress import FileProgress, Tracker
 from kegbrowser.transfer.remote_tree import RemoteTree
+from kegbrowser.transfer.renaming import rename_file
 from kegbrowser.transfer.retry import Attempts, retrying
 from kegbrowser.transfer.tuning import Tuning
 
@@ -114,7 +122,7 @@ class Copier:
             return False
         target = self._tree.path((name,)) + "/"
         try:
-            self._try(lambda: self._source.rename(source.path, target))
+            rename_file(self._source, source.path, target, self._work)
         except (AlreadyExists, NotSupported):
             return False
         self._work.tracker.plan(0)
@@ -171,7 +179,7 @@ class Copier:
         abilities, path = self._source.capabilities, move.file.path
         try:
             if self._is_move and abilities.rename:
-                self._try(lambda: self._source.rename(path, move.place, overwrite=move.overwrite))
+                rename_file(self._source, path, move.place, self._work, overwrite=move.overwrite)
                 return _Moved(move.file, is_gone=True)
             if abilities.server_copy:
                 self._try(lambda: self._source.copy(path, move.place, overwrite=move.overwrite))
@@ -224,7 +232,8 @@ class Copier:
     def _remove_source(self, file: FoundFile) -> None:
         """Delete a source whose copy is complete, unless it is no longer what was copied."""
         self._check_unchanged(file)
-        self._try(lambda: self._source.delete(file.path))
+        with suppress(FileNotFoundInStorageError):  # a try whose answer was lost may have deleted it
+            self._try(lambda: self._source.delete(file.path))
 
     def _check_unchanged(self, file: FoundFile) -> None:
         entry = self._try(lambda: self._source.stat(file.path))

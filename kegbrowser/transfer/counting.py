@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kegbrowser.backends.base import EntryKind, ListEntry, StorageBackend, as_folder
+from kegbrowser.backends.errors import StorageError
 from kegbrowser.transfer.cancel import CancelToken
 from kegbrowser.transfer.context import JobContext
 from kegbrowser.transfer.events import Counted
 from kegbrowser.transfer.jobs import Count, Source
-from kegbrowser.transfer.plan import list_all
+from kegbrowser.transfer.plan import WHOLE_JOB_ERRORS, NotFound, describe_files, list_all
 from kegbrowser.transfer.progress import SNAPSHOT_S
 from kegbrowser.transfer.retry import RetryPolicy, retrying
 from kegbrowser.transfer.tuning import Tuning
@@ -22,9 +23,10 @@ def count(job: Count, context: JobContext, tuning: Tuning) -> Counted:
     """Carry out a `Count` job."""
     storage = context.open(job.spec)
     counter = Counter(context.emit)
-    for source in job.sources:
-        for item in walk_everything(storage, source, tuning.retry, context.token):
-            counter.add(item)
+    for item in walk_sources(storage, job.sources, tuning.retry, context.token):
+        if isinstance(item, NotFound):
+            raise item.error
+        counter.add(item)
     return counter.finish()
 
 
@@ -38,11 +40,24 @@ class Item:
     modified: datetime | None
 
 
+def walk_sources(
+    storage: StorageBackend, sources: tuple[Source, ...], policy: RetryPolicy, token: CancelToken
+) -> Iterator[Item | NotFound]:
+    """All sources and all below them."""
+    for path, entry in describe_files(storage, sources, policy, token):
+        yield NotFound(path, entry) if isinstance(entry, StorageError) else _item(entry, path)
+    for source in sources:
+        if source.is_folder:
+            try:
+                yield from walk_everything(storage, source, policy, token)
+            except WHOLE_JOB_ERRORS:
+                raise
+            except StorageError as error:
+                yield NotFound(source.path, error)
+
+
 def walk_everything(storage: StorageBackend, source: Source, policy: RetryPolicy, token: CancelToken) -> Iterator[Item]:
-    """A source and all below it, files and folders; links are not followed."""
-    if not source.is_folder:
-        yield _item(retrying(lambda: storage.stat(source.path), policy, token), source.path)
-        return
+    """A folder and all below it, files and folders; links are not followed."""
     path = as_folder(source.path)
     if storage.capabilities.real_folders and path:
         entry = retrying(lambda: storage.stat(path), policy, token)

@@ -13,14 +13,18 @@ from kegbrowser.transfer.jobs import ConflictPolicy, MakeFolder, Rename
 from kegbrowser.transfer.moving import Move, Work, move_all
 from kegbrowser.transfer.plan import Found, FoundFile, FoundFolder, NotFound, list_all
 from kegbrowser.transfer.progress import FileProgress, Tracker
-from kegbrowser.transfer.retry import retrying
+from kegbrowser.transfer.renaming import rename_file
+from kegbrowser.transfer.retry import retrying, retrying_change
 from kegbrowser.transfer.tuning import Tuning
 
 
 def make_folder(job: MakeFolder, context: JobContext, tuning: Tuning) -> None:
     """Carry out a `MakeFolder` job."""
     storage = context.open(job.spec)
-    retrying(lambda: storage.make_folder(as_folder(job.path)), tuning.retry, context.token)
+    path = as_folder(job.path)
+    retrying_change(
+        lambda: storage.make_folder(path), lambda: storage.stat(path).is_folder, tuning.retry, context.token
+    )
 
 
 def rename(job: Rename, context: JobContext, tuning: Tuning) -> JobReport:
@@ -45,7 +49,7 @@ def rename(job: Rename, context: JobContext, tuning: Tuning) -> JobReport:
         tracker.plan(0)
         tracker.finish_plan()
         progress = tracker.start(split_path(source)[1], 0)
-        retrying(lambda: storage.rename(source, target), tuning.retry, context.token)
+        rename_file(storage, source, target, work)
         progress.finish()
         return tracker.report()
 
@@ -114,9 +118,5 @@ class _Renamer:
             return
 
     def move(self, move: Move, progress: FileProgress) -> None:
-        retrying(
-            lambda: self._storage.rename(move.file.path, move.place, overwrite=False),
-            self._work.tuning.retry,
-            self._work.stop,
-        )
+        rename_file(self._storage, move.file.path, move.place, self._work)
         progress.finish()

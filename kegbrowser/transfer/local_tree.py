@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict
 from datetime import UTC, datetime
 
-from kegbrowser.backends.errors import AlreadyExists, NotAFolder
+from kegbrowser.backends.errors import AlreadyExists, NotAFolder, StorageError
 from kegbrowser.transfer.conflicts import Existing
 from kegbrowser.transfer.local_errors import local_errors
 from kegbrowser.transfer.names import MAX_NAME_BYTES, LocalNames, numbered_name, safe_name
@@ -18,7 +18,7 @@ MAX_FOLDERS = 4_096
 
 
 class LocalTree:
-    """A local folder that a job downloads into. Any thread.
+    """A local folder that a job downloads into. Any thread. A folder that cannot be made raises the same error again and again.
 
     Nothing leaves `destination`: names are mapped by `LocalNames`, and below it a symbolic link in the place of a folder is
     never followed; the folder gets another name.
@@ -39,7 +39,7 @@ class LocalTree:
                 ) from exc
         self.max_name_bytes = _max_name_bytes(self.root)
         self._names = LocalNames(ignores_case=_ignores_case(self.root), max_bytes=self.max_name_bytes)
-        self._folders: OrderedDict[tuple[str, ...], str] = OrderedDict()
+        self._folders: OrderedDict[tuple[str, ...], str | StorageError] = OrderedDict()
         self._lock = threading.Lock()
 
     def folder(self, parts: tuple[str, ...]) -> str:
@@ -84,9 +84,21 @@ class LocalTree:
         if not parts:
             return self.root
         known = self._folders.get(parts)
-        if known is not None:
+        if known is None:
+            try:
+                known = self._make(parts)
+            except StorageError as error:
+                known = error
+            self._folders[parts] = known
+            if len(self._folders) > MAX_FOLDERS:
+                self._folders.popitem(last=False)
+        else:
             self._folders.move_to_end(parts)
-            return known
+        if isinstance(known, StorageError):
+            raise known.with_traceback(None)
+        return known
+
+    def _make(self, parts: tuple[str, ...]) -> str:
         parent = self._folder(parts[:-1])
         path = os.path.join(parent, self._names.name_for(parent, parts[-1], is_folder=True))
         if not _is_made(path):
@@ -95,9 +107,6 @@ class LocalTree:
             path = os.path.join(parent, other)
             if not _is_made(path):
                 raise AlreadyExists(f"Could not make the folder “{other}”: there is a file of that name.", path=path)
-        self._folders[parts] = path
-        if len(self._folders) > MAX_FOLDERS:
-            self._folders.popitem(last=False)
         return path
 
 

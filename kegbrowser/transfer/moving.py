@@ -89,6 +89,7 @@ class Guard:
         self._lock = threading.Lock()
         self._has_succeeded = False
         self._denials = 0
+        self._last_denial: StorageError | None = None
         self._losses = 0
 
     def succeed(self) -> None:
@@ -97,11 +98,8 @@ class Guard:
             self._has_succeeded = True
             self._losses = 0
 
-    def consider(self, error: StorageError, source_path: str) -> None:
-        """Raise `error` if going on is of no use.
-
-        A refusal that is about something else than the source counts against the target.
-        """
+    def consider(self, error: StorageError, *, is_about_target: bool) -> None:
+        """Raise `error` if going on is of no use."""
         if isinstance(error, WHOLE_JOB_ERRORS):
             raise error
         with self._lock:
@@ -109,7 +107,10 @@ class Guard:
                 self._losses += 1
                 if self._losses >= LOSSES_THAT_STOP:
                     raise error
-            elif isinstance(error, _DENIALS) and error.path not in (None, source_path) and not self._has_succeeded:
+            elif is_about_target and isinstance(error, _DENIALS) and not self._has_succeeded:
+                if error is self._last_denial:
+                    return  # another file of the folder that could not be made
+                self._last_denial = error
                 self._denials += 1
                 if self._denials >= DENIALS_THAT_STOP:
                     raise error
@@ -132,7 +133,7 @@ def move_all(found: Iterator[Found], mover: Mover, work: Work) -> None:
             progress.fail(move.file.path, _unspeakable(move.file.path, exc))
         except StorageError as error:
             progress.fail(move.file.path, error)
-            guard.consider(error, move.file.path)
+            guard.consider(error, is_about_target=error.path == move.place)
         else:
             guard.succeed()
 
@@ -166,7 +167,7 @@ def _decide(file: FoundFile, mover: Mover, work: Work) -> Move | None:
         work.tracker.fail(file.path, _unspeakable(file.path, exc))
     except StorageError as error:
         work.tracker.fail(file.path, error)
-        work.guard.consider(error, file.path)
+        work.guard.consider(error, is_about_target=True)
     return None
 
 
@@ -175,7 +176,7 @@ def _make_folder(folder: FoundFolder, mover: Mover, work: Work) -> None:
         mover.make_folder(folder)
     except StorageError as error:
         work.tracker.fail(folder.path, error, was_planned=False)
-        work.guard.consider(error, folder.path)
+        work.guard.consider(error, is_about_target=True)
 
 
 def _unspeakable(path: str, exc: UnicodeEncodeError) -> InvalidName:

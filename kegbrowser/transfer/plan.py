@@ -5,11 +5,13 @@ Only folders in which nothing was found yet are kept in mind, for an empty one m
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from kegbrowser.backends.base import EntryKind, ListEntry, StorageBackend, split_path
 from kegbrowser.backends.errors import (
@@ -23,6 +25,12 @@ from kegbrowser.transfer.cancel import CancelToken
 from kegbrowser.transfer.jobs import Source
 from kegbrowser.transfer.local_errors import local_error
 from kegbrowser.transfer.retry import Attempts, RetryPolicy, retrying
+
+log = logging.getLogger(__name__)
+
+STATS_BEFORE_LISTING = 16
+ENTRIES_PER_STAT = 500
+"""A request for one file takes about as long as one for a page of a listing."""
 
 WHOLE_JOB_ERRORS = (AuthenticationFailed, UnknownHostKey)
 """Errors that no other file of the same storage will escape."""
@@ -136,16 +144,63 @@ def walk_remote(
     Raises:
         AuthenticationFailed, UnknownHostKey: the connection as a whole is refused.
     """
+    for path, entry in describe_files(storage, sources, policy, token):
+        if isinstance(entry, StorageError):
+            yield NotFound(path, entry)
+        else:
+            yield _found_file(entry, path, (rename_to or path.rpartition("/")[2],))
     for source in sources:
-        try:
-            if source.is_folder:
+        if source.is_folder:
+            try:
                 yield from _walk_remote_folder(storage, source.path, rename_to, policy, token)
-            else:
-                yield _describe(storage, source.path, rename_to, policy, token)
-        except WHOLE_JOB_ERRORS:
-            raise
-        except StorageError as error:
-            yield NotFound(source.path, error)
+            except WHOLE_JOB_ERRORS:
+                raise
+            except StorageError as error:
+                yield NotFound(source.path, error)
+
+
+def describe_files(
+    storage: StorageBackend, sources: tuple[Source, ...], policy: RetryPolicy, token: CancelToken
+) -> Iterator[tuple[str, ListEntry | StorageError]]:
+    """What the sources that are files are; many of one folder cost a listing of it, not a request each."""
+    by_folder: dict[str, list[str]] = {}
+    for source in sources:
+        if not source.is_folder:
+            by_folder.setdefault(source.path[: source.path.rfind("/") + 1], []).append(source.path)
+    for folder, paths in by_folder.items():
+        missing = dict.fromkeys(paths)
+        if len(paths) > STATS_BEFORE_LISTING:
+            for path, entry in _pick(storage, folder, missing, token):
+                yield path, entry
+        for path in missing:
+            try:
+                yield path, retrying(partial(storage.stat, path), policy, token)
+            except WHOLE_JOB_ERRORS:
+                raise
+            except StorageError as error:
+                yield path, error
+
+
+def _pick(
+    storage: StorageBackend, folder: str, wanted: dict[str, None], token: CancelToken
+) -> Iterator[tuple[str, ListEntry]]:
+    """Take the wanted files out of their folder's listing, as far as that is cheaper than to ask for each of them."""
+    seen = 0
+    try:
+        for page in storage.list_pages(folder):
+            token.check()
+            for entry in page.entries:
+                path = entry.path_in(folder)
+                if not entry.is_folder and path in wanted:
+                    del wanted[path]
+                    yield path, entry
+            seen += len(page.entries)
+            if not wanted or seen > ENTRIES_PER_STAT * len(wanted):
+                return
+    except WHOLE_JOB_ERRORS:
+        raise
+    except StorageError as error:
+        log.info("asking for %s files one by one, for their folder cannot be listed: %s", len(wanted), error)
 
 
 def list_all(storage: StorageBackend, path: str, policy: RetryPolicy, token: CancelToken) -> Iterator[ListEntry]:
@@ -200,11 +255,6 @@ def _walk_remote_folder(
             yield _found_file(entry, exact, parts)
     for parts, exact in maybe_empty.items():
         yield FoundFolder(exact, parts)
-
-
-def _describe(storage: StorageBackend, path: str, rename_to: str, policy: RetryPolicy, token: CancelToken) -> Found:
-    entry = retrying(lambda: storage.stat(path), policy, token)
-    return _found_file(entry, path, (rename_to or path.rpartition("/")[2],))
 
 
 def _found_file(entry: ListEntry, path: str, parts: tuple[str, ...]) -> FoundFile:

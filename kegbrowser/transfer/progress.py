@@ -12,6 +12,7 @@ from kegbrowser.transfer.events import Failure, JobReport, Progress
 
 SNAPSHOT_S = 0.1
 MAX_FAILURES = 1_000
+RECENT_FAILURES = 16
 
 
 class Tracker:
@@ -90,12 +91,16 @@ class Tracker:
             self._is_changed = True
 
     def fail(self, path: str, error: StorageError, *, was_planned: bool = True) -> None:
-        """A file could not be done. One that was not even planned (an unreadable folder) counts as planned from now on."""
+        """A file could not be done. One that was not even planned (an unreadable folder) counts as planned from now on.
+
+        An error that was told before, the same object, is only counted: all files of a folder that cannot be made have one.
+        """
         with self._lock:
             if not was_planned:
                 self._files_total += 1
             self._files_failed += 1
-            if len(self._failures) < MAX_FAILURES:
+            is_known = any(failure.error is error for failure in self._failures[-RECENT_FAILURES:])
+            if len(self._failures) < MAX_FAILURES and not is_known:
                 failure = Failure(path, error)
                 self._failures.append(failure)
                 self._new_failures.append(failure)

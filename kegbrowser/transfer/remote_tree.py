@@ -15,6 +15,7 @@ from kegbrowser.backends.errors import (
     NotAFolder,
     NotSupported,
     PermissionDenied,
+    StorageError,
 )
 from kegbrowser.transfer.cancel import CancelToken
 from kegbrowser.transfer.conflicts import Existing
@@ -42,6 +43,7 @@ class _Folder:
         own: names that this job writes, with the source each is for.
         is_complete: a name that is not here is not there.
         is_listable: a listing was not refused, and not too long.
+        error: why the folder cannot be written into; raised for each file of it.
     """
 
     names: dict[str, Existing] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class _Folder:
     is_complete: bool = False
     is_listable: bool = True
     asked: int = 0
+    error: StorageError | None = None
 
 
 class RemoteTree:
@@ -149,19 +152,26 @@ class RemoteTree:
             for depth in range(len(parts) + 1):
                 if parts[:depth] in self._folders:
                     self._folders.move_to_end(parts[:depth])
-            return known
+        else:
+            known = _Folder()
+            try:
+                self._enter(parts, known)
+            except StorageError as error:
+                known.error = error
+            self._folders[parts] = known
+            self._forget_oldest(parts)
+        if known.error is not None:
+            raise known.error.with_traceback(None)
+        return known
+
+    def _enter(self, parts: tuple[str, ...], folder: _Folder) -> None:
         parent = self._folder(parts[:-1])
-        name = parts[-1]
-        folder = _Folder()
         if self._abilities.real_folders:
             self._enter_real(parts, parent, folder)
-        elif parent.is_complete and name not in parent.folders:
+        elif parent.is_complete and parts[-1] not in parent.folders:
             folder.is_complete = True
         else:
             self._list(parts, folder, FIRST_LOOK_NAMES)
-        self._folders[parts] = folder
-        self._forget_oldest(parts)
-        return folder
 
     def _enter_real(self, parts: tuple[str, ...], parent: _Folder, folder: _Folder) -> None:
         path = self.path(parts) + "/"

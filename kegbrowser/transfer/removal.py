@@ -6,17 +6,18 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import groupby
 from typing import IO
 
 from kegbrowser.backends.base import StorageBackend, split_path
 from kegbrowser.backends.errors import Cancelled, NotSupported, StorageError
 from kegbrowser.transfer.context import JobContext
-from kegbrowser.transfer.counting import Counter, Item, walk_everything
+from kegbrowser.transfer.counting import Counter, Item, walk_sources
 from kegbrowser.transfer.emptying import deepest_first, holds_anything, remove_folder
 from kegbrowser.transfer.events import Counted, JobReport
 from kegbrowser.transfer.jobs import Delete, Source
 from kegbrowser.transfer.parallel import in_parallel
-from kegbrowser.transfer.plan import WHOLE_JOB_ERRORS
+from kegbrowser.transfer.plan import WHOLE_JOB_ERRORS, NotFound
 from kegbrowser.transfer.progress import Tracker
 from kegbrowser.transfer.questions import DeleteAnswer, DeleteQuestion
 from kegbrowser.transfer.retry import Attempts
@@ -51,28 +52,25 @@ def delete(job: Delete, context: JobContext, tuning: Tuning) -> JobReport:
             if not (isinstance(answer, DeleteAnswer) and answer.confirmed):
                 raise Cancelled
         with Tracker(context.emit) as tracker:
-            for path, error in missing:
-                tracker.fail(path, error, was_planned=False)
+            for item in missing:
+                tracker.fail(item.path, item.error, was_planned=False)
             _Deletion(storage, frozen, tracker, context, tuning).run()
             return tracker.report()
 
 
 def _count(
     sources: tuple[Source, ...], storage: StorageBackend, frozen: _FrozenList, context: JobContext, tuning: Tuning
-) -> tuple[Counted, list[tuple[str, StorageError]]]:
+) -> tuple[Counted, list[NotFound]]:
     counter = Counter(context.emit)
-    missing: list[tuple[str, StorageError]] = []
-    for source in sources:
-        try:
-            for item in walk_everything(storage, source, tuning.retry, context.token):
-                counter.add(item)
-                frozen.add(item)
-        except WHOLE_JOB_ERRORS:
-            raise
-        except StorageError as error:
-            if len(sources) == 1:
-                raise
-            missing.append((source.path, error))
+    missing: list[NotFound] = []
+    for item in walk_sources(storage, sources, tuning.retry, context.token):
+        if not isinstance(item, NotFound):
+            counter.add(item)
+            frozen.add(item)
+        elif len(sources) == 1:
+            raise item.error
+        else:
+            missing.append(item)
     return counter.finish(), missing
 
 
@@ -129,9 +127,9 @@ class _Deletion:
         batches = -(-self._frozen.file_count // BATCH_FILES)
         if batches:
             in_parallel(self._frozen.batches(), self._delete_batch, min(BATCH_THREADS, batches))
-        for folder in deepest_first(self._frozen.folders):
-            self._token.check()
-            self._delete_folder(folder)
+        for _depth, level in groupby(deepest_first(self._frozen.folders), key=lambda folder: folder.count("/")):
+            folders = list(level)
+            in_parallel(folders, self._delete_folder, min(BATCH_THREADS, len(folders)))
 
     def _delete_batch(self, batch: dict[str, int]) -> None:
         """Delete some files; what has no answer yet when the connection breaks is asked for again."""
@@ -167,6 +165,7 @@ class _Deletion:
                 return
 
     def _delete_folder(self, folder: str) -> None:
+        self._token.check()
         retry = self._tuning.retry
         is_container = self._storage.capabilities.containers_at_root and folder.count("/") == 1
         try:

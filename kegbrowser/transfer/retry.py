@@ -75,3 +75,26 @@ def retrying(action: Callable[[], T], policy: RetryPolicy, token: CancelToken) -
             return action()
         except StorageError as error:
             attempts.fail(error)
+
+
+def retrying_change(
+    action: Callable[[], None], is_done: Callable[[], bool], policy: RetryPolicy, token: CancelToken
+) -> None:
+    """Do something that cannot be done twice, as a rename, until it succeeds or trying again is of no use.
+
+    A connection may break after the server did it, but before it said so: a refusal after a lost connection is looked into by
+    `is_done`, and may turn out to be a success.
+    """
+    attempts = Attempts(policy, token)
+    was_lost = False
+    while True:
+        token.check()
+        try:
+            action()
+        except StorageError as error:
+            if was_lost and not error.retryable and retrying(is_done, policy, token):
+                return
+            was_lost = True
+            attempts.fail(error)
+        else:
+            return

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
 
 from kegbrowser.backends.base import RemoteFile, StorageBackend
 from kegbrowser.backends.errors import AlreadyExists, NotSupported, SourceChanged, StorageError
@@ -20,8 +22,10 @@ from kegbrowser.transfer.placing import RemotePlaces
 from kegbrowser.transfer.plan import FoundFile, FoundFolder, walk_local
 from kegbrowser.transfer.progress import FileProgress, Tracker
 from kegbrowser.transfer.remote_tree import RemoteTree
-from kegbrowser.transfer.retry import Attempts
+from kegbrowser.transfer.retry import Attempts, retrying
 from kegbrowser.transfer.tuning import Tuning
+
+T = TypeVar("T")
 
 CHECK = "size"
 
@@ -78,7 +82,7 @@ class Uploader:
             try:
                 sending.send()
             except AlreadyExists:
-                if may_be_there and self._is_there(move):
+                if may_be_there and self._try(partial(self._is_there, move)):
                     break
                 resolved = self._places.resolve_late(move)
                 if resolved is None:
@@ -99,6 +103,9 @@ class Uploader:
             else:
                 break
         progress.finish(CHECK)
+
+    def _try(self, action: Callable[[], T]) -> T:
+        return retrying(action, self._work.tuning.retry, self._work.stop)
 
     def _is_there(self, move: Move) -> bool:
         """Whether what is at the place has this file's content, byte for byte."""

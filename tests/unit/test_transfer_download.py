@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kegbrowser.backends.base import RemoteFile
+from kegbrowser.backends.base import ListEntry, RemoteFile
 from kegbrowser.backends.errors import (
     AuthenticationFailed,
     Cancelled,
@@ -364,6 +364,27 @@ def test_missing_sources_fail_by_name_and_the_others_arrive(tmp_path: Path) -> N
     assert (report.files_total, report.files_done, report.files_failed) == (3, 1, 2)
 
 
+def test_many_chosen_files_cost_one_listing(tmp_path: Path) -> None:
+    class Storage(MemoryStorage):
+        stats = 0
+
+        def stat(self, path: str) -> ListEntry:
+            self.stats += 1
+            return super().stat(path)
+
+    storage = Storage()
+    for n in range(500):
+        put(storage, f"d/f{n}", str(n).encode())
+    sources = tuple(Source(f"d/f{n}", is_folder=False) for n in range(0, 600, 3))
+
+    with Engine() as engine:
+        report = engine.report(Download(engine.adopt(storage), sources, str(tmp_path)))
+
+    assert storage.stats == 33  # only those that are not there are asked for
+    assert (report.files_done, report.files_failed) == (167, 33)
+    assert tree_of(tmp_path) == {f"f{n}": str(n).encode() for n in range(0, 500, 3)}
+
+
 def test_wrong_key_ends_the_job_once(tmp_path: Path) -> None:
     class Storage(_Trapped):
         def trap(self, path: str, count: int) -> None:
@@ -410,6 +431,32 @@ def test_full_disk_is_known_before_a_byte_moves(tmp_path: Path, monkeypatch: pyt
     assert isinstance(failure.error, QuotaExceeded)
     assert "photo.jpg" in failure.error.message
     assert (storage.opened, tree_of(tmp_path)) == ([], {})
+
+
+def test_folder_that_cannot_be_made_is_one_failure_that_counts_all_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_mkdir = os.mkdir
+    asked: list[str] = []
+
+    def mkdir(path: str, mode: int = 0o777) -> None:
+        asked.append(path)
+        if path.endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        real_mkdir(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    storage = MemoryStorage()
+    for n in range(100):
+        put(storage, f"d/closed/f{n}")
+        put(storage, f"d/open/f{n}")
+
+    with Engine() as engine:
+        report = engine.report(Download(engine.adopt(storage), (Source("d/", is_folder=True),), str(tmp_path)))
+
+    assert (report.files_total, report.files_done, report.files_failed) == (200, 100, 100)
+    assert len(report.failures) == 1
+    assert len(asked) < 6
 
 
 def test_destination_that_is_a_file_is_refused(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from kegbrowser.transfer.jobs import (
     Source,
 )
 from tests.doubles.engine import Engine, files_of, pattern, put, tree_of
+from tests.doubles.flaky import Fault, FlakyBackend
 
 # -- rename ---------------------------------------------------------------------------------------------------------------
 
@@ -120,6 +121,63 @@ def test_folder_is_made_once() -> None:
         with pytest.raises(AlreadyExists):
             engine.run(MakeFolder(spec, "d/new/"))
         assert files_of(storage) == {"d/new/": b""}
+
+
+def test_rename_whose_answer_was_lost_is_a_success() -> None:
+    storage = MemoryStorage()
+    put(storage, "f", b"1")
+
+    with Engine() as engine:
+        flaky = FlakyBackend(storage, [Fault.ANSWER_LOST])
+        engine.whole(Rename(engine.adopt(flaky), Source("f", is_folder=False), "g"))
+        assert files_of(storage) == {"g": b"1"}
+
+
+def test_rename_that_had_copied_but_not_deleted_is_finished() -> None:
+    class Storage(MemoryStorage):
+        losses = 1
+
+        def rename(self, source: str, target: str, *, overwrite: bool = False) -> None:
+            self.copy(source, target, overwrite=overwrite)
+            if self.losses:
+                self.losses -= 1
+                raise ConnectionLost("cut between copy and delete")
+            self.delete(source)
+
+    storage = Storage()
+    put(storage, "f", b"1")
+
+    with Engine() as engine:
+        engine.whole(Rename(engine.adopt(storage), Source("f", is_folder=False), "g"))
+        assert files_of(storage) == {"g": b"1"}
+
+
+def test_target_of_a_rename_that_is_somebody_elses_is_not_taken_for_a_success() -> None:
+    class Storage(MemoryStorage):
+        losses = 1
+
+        def rename(self, source: str, target: str, *, overwrite: bool = False) -> None:
+            if self.losses:
+                self.losses -= 1
+                put(self, target, b"2")
+                raise ConnectionLost("cut before anything was done")
+            super().rename(source, target, overwrite=overwrite)
+
+    storage = Storage()
+    put(storage, "f", b"1")
+
+    with Engine() as engine:
+        with pytest.raises(AlreadyExists):
+            engine.run(Rename(engine.adopt(storage), Source("f", is_folder=False), "g"))
+        assert files_of(storage) == {"f": b"1", "g": b"2"}
+
+
+def test_folder_whose_making_was_not_confirmed_is_no_error() -> None:
+    storage = MemoryStorage()
+
+    with Engine() as engine:
+        engine.run(MakeFolder(engine.adopt(FlakyBackend(storage, [Fault.ANSWER_LOST])), "new"))
+        assert files_of(storage) == {"new/": b""}
 
 
 # -- listing --------------------------------------------------------------------------------------------------------------
