@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 if not os.environ.get("DISPLAY"):
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
+from tests.leaks import Leaks
 from tests.servers.azurite import AzureAddress, Azurite
 from tests.servers.keyring_service import KeyringAddress, KeyringService
 from tests.servers.seaweed import S3Address, Seaweed
@@ -64,20 +63,8 @@ def screen() -> Iterator[Xvfb]:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left_behind() -> Iterator[None]:
-    """Fail a test that leaves a thread running or a top-level widget alive."""
-    before = set(threading.enumerate())
+    """Fail a test that leaves a thread, a running timer or a window behind."""
+    before = Leaks()
     yield
-    left = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
-    for thread in left:
-        thread.join(2)
-    still_there = [thread.name for thread in left if thread.is_alive()]
-    assert not still_there, f"threads left running: {still_there}"
-    assert not _shown_widgets(), f"windows left open: {_shown_widgets()}"
-
-
-def _shown_widgets() -> list[str]:
-    widgets = sys.modules.get("PySide6.QtWidgets")
-    app = widgets.QApplication.instance() if widgets is not None else None
-    if app is None:
-        return []
-    return [repr(widget) for widget in app.topLevelWidgets() if widget.isVisible()]
+    left = before.left()
+    assert not left, f"left behind: {', '.join(left)}"
