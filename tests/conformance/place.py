@@ -31,6 +31,7 @@ class Place(ABC):
         server_port: on loopback, for the faulty proxy; None where there is no server.
         forbidden_names: which keys of `names.HOSTILE_NAMES` the protocol or the server's disk itself cannot hold. Writing them
             must raise `InvalidName`.
+        secrets: keys, passwords and the like of `storage`, which must be shown nowhere.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class Place(ABC):
     part_bytes: int
     server_port: int | None = None
     forbidden_names: frozenset[str] = frozenset()
+    secrets: tuple[str, ...] = ()
 
     @abstractmethod
     def connect(self, *, port: int | None = None, timeout_s: float | None = None) -> StorageBackend:

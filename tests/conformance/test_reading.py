@@ -11,7 +11,6 @@ from kegbrowser.backends.errors import (
     IsAFolder,
     NotSupported,
     SourceChanged,
-    StorageError,
 )
 from tests.conformance.content import content_of, digest
 from tests.conformance.place import Place
@@ -133,7 +132,7 @@ def test_ranges_read_side_by_side_make_up_the_file(place: Place) -> None:
 
 def test_a_missing_file_is_known_when_it_is_opened(place: Place) -> None:
     for path in ("missing.txt", "missing folder/missing.txt"):
-        with pytest.raises(FileNotFoundInStorageError, match="missing.txt") as refusal:
+        with pytest.raises(FileNotFoundInStorageError, match=r"missing\.txt") as refusal:
             place.storage.open(path, "rb")
 
         assert refusal.value.path == path
@@ -230,8 +229,7 @@ def test_a_file_deleted_under_the_reader_is_whole_or_an_error(place: Place) -> N
         place.storage.delete("file")
         try:
             got += b"".join(file.iter_chunks(500_000))
-        except StorageError as error:
-            assert isinstance(error, SourceChanged | FileNotFoundInStorageError), error
+        except (SourceChanged, FileNotFoundInStorageError):
             return
 
     assert digest(got) == digest(old)

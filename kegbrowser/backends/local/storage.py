@@ -22,6 +22,7 @@ from kegbrowser.backends.base import (
     split_path,
 )
 from kegbrowser.backends.errors import (
+    AlreadyExists,
     Cancelled,
     InvalidName,
     NotSupported,
@@ -156,7 +157,11 @@ class LocalStorage(StorageBackend):
         if new.startswith(old + os.sep):
             raise NotSupported(f"Could not move “{shown(source)}”: a folder cannot go into itself.", path=source)
         with translated("rename", source, missing=f"the folder of “{shown(target)}” does not exist"):
-            self._move(old, new, overwrite=overwrite, is_folder=is_folder)
+            try:
+                self._move(old, new, overwrite=overwrite, is_folder=is_folder)
+            except FileExistsError as exc:
+                message = f"Could not rename “{shown(source)}”: “{shown(target)}” exists already."
+                raise AlreadyExists(message, path=target) from exc
 
     def copy(self, source: str, target: str, *, overwrite: bool = False) -> None:
         modified = self.stat(source).last_modified
@@ -168,6 +173,7 @@ class LocalStorage(StorageBackend):
             shutil.copymode(self._real(source, "copy"), self._real(target, "copy"))
 
     def check(self) -> str:
+        self._check()
         with translated("open", self._root):
             os.scandir(self._root).close()
         return f"The folder “{self._root}” can be opened."
