@@ -126,6 +126,10 @@ class BackendInfo:
     def secret_keys(self) -> tuple[str, ...]:
         return tuple(field.key for field in self.fields if field.kind is FieldKind.SECRET)
 
+    def with_defaults(self, options: Mapping[str, str]) -> dict[str, str]:
+        """Fill in the defaults, check nothing: for addresses and names, which need no secrets."""
+        return {field.key: options.get(field.key, "") or field.default for field in self.fields}
+
     def complete(self, options: Mapping[str, str]) -> dict[str, str]:
         """Fill in the defaults and check what can be checked without connecting.
 

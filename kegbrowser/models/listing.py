@@ -384,9 +384,12 @@ class ListingModel(QAbstractTableModel):
             self.changePersistentIndexList(held, moved)
         self.layoutChanged.emit()
 
-    def _arrange_anew(self) -> None:
+    def _arrange_anew(self, fresh: Rows | None = None) -> None:
+        """Show what the filter lets through, of these rows or of `fresh` ones; whoever listens sees the old ones until then."""
         self.about_to_replace.emit()
         self.beginResetModel()
+        if fresh is not None:
+            self._rows = fresh
         self._order = self._sorted(self._shown(range(len(self._rows))))
         self.endResetModel()
         self.replaced.emit()
@@ -398,8 +401,7 @@ class ListingModel(QAbstractTableModel):
             for row in range(len(fresh))
         ):
             return  # nothing has changed: selection, place and a rename in progress stay untouched
-        self._rows = fresh
-        self._arrange_anew()
+        self._arrange_anew(fresh)
 
 
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter

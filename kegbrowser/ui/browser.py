@@ -114,7 +114,7 @@ class Browser(QWidget):
         if connection is None:
             return ""
         info = backend(connection.kind)
-        return info.locate(info.complete(connection.options), path.path).url()
+        return info.locate(info.with_defaults(connection.options), path.path).url()
 
     def retint(self) -> None:
         """Take the icons of the theme that is in force now."""

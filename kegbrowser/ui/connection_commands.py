@@ -107,7 +107,7 @@ class ConnectionCommands(QObject):
             if connection.kind != location.scheme:
                 continue
             info = backend(connection.kind)
-            path = info.match(info.complete(connection.options), location)
+            path = info.match(info.with_defaults(connection.options), location)
             if path is not None:
                 self._navigation.go_to(RemotePath.folder(connection.connection_id, path))
                 return

@@ -11,10 +11,9 @@ _KINDS: dict[str, dict[str, str]] = {
         "Text": "txt text rst adoc org",
         "Markdown text": "md markdown",
         "Log file": "log out err",
-        "Settings": "ini cfg conf config properties env editorconfig gitignore gitattributes dockerignore",
+        "Settings": "ini cfg conf config properties env",
         "Patch": "diff patch",
         "Subtitles": "srt vtt sub",
-        "License": "license",
     },
     "file-document": {
         "Word document": "doc docx dot dotx docm",
@@ -26,7 +25,7 @@ _KINDS: dict[str, dict[str, str]] = {
     "file-code": {
         "Python source": "py pyw pyi",
         "JavaScript source": "js mjs cjs jsx",
-        "TypeScript source": "ts tsx mts",
+        "TypeScript source": "ts tsx",
         "C source": "c",
         "C header": "h",
         "C++ source": "cpp cc cxx",
@@ -59,7 +58,7 @@ _KINDS: dict[str, dict[str, str]] = {
         "Component": "vue svelte",
         "Notebook": "ipynb",
         "Terraform source": "tf tfvars hcl",
-        "Build file": "makefile mk cmake gradle bazel dockerfile",
+        "Build file": "mk cmake gradle bazel",
         "Protocol buffers": "proto",
         "User interface": "ui qml",
         "Translation": "po pot",
@@ -109,7 +108,7 @@ _KINDS: dict[str, dict[str, str]] = {
     },
     "file-archive": {
         "ZIP archive": "zip",
-        "Tar archive": "tar tgz tbz2 txz tzst tar.gz tar.bz2 tar.xz tar.zst",
+        "Tar archive": "tar tgz tbz2 txz tzst",
         "Gzip archive": "gz",
         "Bzip2 archive": "bz2",
         "XZ archive": "xz lzma",
@@ -123,7 +122,6 @@ _KINDS: dict[str, dict[str, str]] = {
         "RPM package": "rpm",
         "Android package": "apk aab",
         "Cabinet": "cab",
-        "Backup": "bak old orig",
     },
     "file-pdf": {"PDF document": "pdf", "PostScript": "ps"},
     "file-sheet": {
@@ -132,7 +130,7 @@ _KINDS: dict[str, dict[str, str]] = {
         "Excel workbook": "xls xlsx xlsm xlsb",
         "Spreadsheet": "ods numbers",
     },
-    "file-slides": {"PowerPoint slides": "ppt pptx pps ppsx", "Presentation": "odp key.zip"},
+    "file-slides": {"PowerPoint slides": "ppt pptx pps ppsx", "Presentation": "odp"},
     "file-data": {
         "JSON data": "json json5 geojson",
         "JSON lines": "jsonl ndjson",
@@ -182,8 +180,30 @@ _KINDS: dict[str, dict[str, str]] = {
     },
     "file-disk": {"Disk image": "iso img vhd vhdx qcow2 vmdk vdi dmg ova"},
     "file-web": {"Web page": "html htm xhtml mhtml", "Link": "url webloc", "Web archive": "har warc"},
+    "file": {
+        "Backup": "bak old orig",
+        "Unfinished download": "part crdownload kegpart",
+        "Temporary file": "tmp temp swp",
+    },
 }
-"""By icon, then by the text of the column Kind: the endings, in lower case. A name that is one of them counts as well."""
+"""By icon, then by the text of the column Kind: the endings, in lower case."""
+
+_NAMES: dict[tuple[str, str], str] = {
+    ("file-text", "Text"): "readme license licence copying notice authors changelog news todo",
+    (
+        "file-text",
+        "Settings",
+    ): ".gitignore .gitattributes .gitconfig .gitmodules .dockerignore .editorconfig .env .npmrc .netrc",
+    (
+        "file-code",
+        "Build file",
+    ): "makefile gnumakefile dockerfile containerfile jenkinsfile rakefile gemfile procfile vagrantfile",
+    ("file-code", "Shell script"): ".bashrc .bash_profile .profile .zshrc .bash_logout",
+    ("file-key", "Key"): "id_rsa id_ed25519 id_ecdsa",
+    ("file-key", "Public keys"): "known_hosts authorized_keys",
+    ("file-key", "Checksums"): "md5sums sha1sums sha256sums sha512sums",
+}
+"""Whole names without a further dot, in lower case."""
 
 _BY_ENDING = {
     ending: (icon, text)
@@ -191,18 +211,20 @@ _BY_ENDING = {
     for text, endings in texts.items()
     for ending in endings.split()
 }
-_DOUBLE = tuple(f".{ending}" for ending in _BY_ENDING if "." in ending)
-_MAX_ENDING = 12
+_BY_NAME = {name: kind for kind, names in _NAMES.items() for name in names.split()}
+_COMPRESSED = frozenset(("gz", "bz2", "xz", "zst"))
+_MAX_NAME = 20
+_MAX_SHOWN = 10
 
 
 def icon_name_of(name: str) -> str:
     """Name of the icon for a file."""
-    return _of_ending(_ending(name))[0]
+    return _kind(name)[0]
 
 
 def kind_of(name: str, is_folder: bool) -> str:
     """The text of the column Kind, as "PNG image"."""
-    return _folder_text() if is_folder else _of_ending(_ending(name))[1]
+    return _folder_text() if is_folder else _kind(name)[1]
 
 
 def endings() -> frozenset[str]:
@@ -210,18 +232,35 @@ def endings() -> frozenset[str]:
     return frozenset(_BY_ENDING)
 
 
-def _ending(name: str) -> str:
-    """What follows the last dot, or the whole name if there is no other dot; as it is written."""
-    ending = name[name.rfind(".") + 1 :]
-    return ending if len(ending) <= _MAX_ENDING else ""
+def _kind(name: str) -> tuple[str, str]:
+    """Icon and text."""
+    dot = name.rfind(".")
+    if dot <= 0:
+        return _of_name(name if len(name) <= _MAX_NAME else "")
+    ending = name[dot + 1 :]
+    if ending in _COMPRESSED and name.endswith(".tar", 0, dot):
+        ending = "tar"
+    return _of_ending(ending if len(ending) <= _MAX_NAME else "")
 
 
 @lru_cache(maxsize=4096)
 def _of_ending(ending: str) -> tuple[str, str]:
     icon, text = _BY_ENDING.get(ending.lower(), ("file", ""))
-    return icon, QCoreApplication.translate("FileKinds", text or "File")
+    if not text and ending.isalnum() and not ending.isdecimal() and len(ending) <= _MAX_SHOWN:
+        return icon, _tr("%s file").replace("%s", ending.upper())
+    return icon, _tr(text or "File")
+
+
+@lru_cache(maxsize=1024)
+def _of_name(name: str) -> tuple[str, str]:
+    icon, text = _BY_NAME.get(name.lower(), ("file", "File"))
+    return icon, _tr(text)
 
 
 @lru_cache(maxsize=1)
 def _folder_text() -> str:
-    return QCoreApplication.translate("FileKinds", "Folder")
+    return _tr("Folder")
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("FileKinds", text)

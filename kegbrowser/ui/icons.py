@@ -41,7 +41,7 @@ _TONES = {
 
 _ON_DARK = {
     "#ffffff": "#343a44",  # paper
-    "#9aa4b2": "#76818f",  # its edge
+    "#8791a0": "#76818f",  # its edge
     "#dde2ea": "#4b5361",  # its folded corner
     "#7c8797": "#a3adbb",  # lines of text on it
     "#2f7de1": "#74acf9",
@@ -109,26 +109,27 @@ class _Engine(QIconEngine):
         self._pixmaps: dict[tuple[int, int, float, str, float], QPixmap] = {}
 
     def paint(self, painter: QPainter, rect: QRect, mode: QIcon.Mode, state: QIcon.State) -> None:
-        ratio = painter.device().devicePixelRatioF()
-        painter.drawPixmap(rect.topLeft(), self._pixmap(rect.size() * ratio, mode, state, ratio))
+        pixmap = self._pixmap(rect.size(), mode, state, painter.device().devicePixelRatioF())
+        painter.drawPixmap(rect.topLeft(), pixmap)
 
     def pixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State) -> QPixmap:
         return self._pixmap(size, mode, state, 1.0)
 
     def scaledPixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State, scale: float) -> QPixmap:
+        # `size` is without `scale` in Qt 6.11. Where it is with it (Qt 6.8), QIcon gets a pixmap that is larger than it
+        # asked for, and says so in its ratio.
         return self._pixmap(size, mode, state, scale)
 
     def clone(self) -> QIconEngine:
         return _Engine(self._name)
 
     def _pixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State, ratio: float) -> QPixmap:
-        """`size` is in device pixels."""
         tint = _tint(self._name, mode, state)
         opacity = _DISABLED_OPACITY if mode == QIcon.Mode.Disabled and not tint else 1.0
         key = (size.width(), size.height(), ratio, tint or _theme.colors.scheme, opacity)
         known = self._pixmaps.get(key)
         if known is None:
-            known = _draw(self._name, size, tint, opacity)
+            known = _draw(self._name, size * ratio, tint, opacity)
             known.setDevicePixelRatio(ratio)
             self._pixmaps[key] = known
         return known
@@ -149,19 +150,22 @@ def _tint(name: str, mode: QIcon.Mode, state: QIcon.State) -> str:
 
 
 def _draw(name: str, size: QSize, tint: str, opacity: float) -> QPixmap:
+    """`size` is in pixels of the screen."""
     pixmap = QPixmap(size)
     pixmap.fill(Qt.GlobalColor.transparent)
     if size.isEmpty():
         return pixmap
     side = min(size.width(), size.height())
     area = QRectF((size.width() - side) / 2, (size.height() - side) / 2, side, side)
-    painter = QPainter(pixmap)
-    painter.setOpacity(opacity)
     content = _content(name) if tint else _recolored(name, _theme.colors.scheme)
+    painter = QPainter(pixmap)
     QSvgRenderer(QByteArray(content)).render(painter, area)
     if tint:
         painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_SourceIn)
         painter.fillRect(pixmap.rect(), QColor(tint))
+    elif opacity < 1.0:
+        painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_DestinationIn)
+        painter.fillRect(pixmap.rect(), QColor.fromRgbF(0, 0, 0, opacity))
     painter.end()
     return pixmap
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -32,7 +33,11 @@ class Desktop:
     def __init__(self, screen: Xvfb, home: Path, env: Mapping[str, str]) -> None:
         self._screen = screen
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
-        self._env = kept | {"HOME": str(home), "DISPLAY": screen.display, "PYTHONPATH": str(ROOT)} | dict(env)
+        self._env = (
+            kept
+            | {"HOME": str(home), "DISPLAY": screen.display, "PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"}
+            | dict(env)
+        )
         self._socket_path = str(home / "probe")
         self._program: subprocess.Popen[bytes] | None = None
         self._log = home.parent / "program.log"
@@ -59,11 +64,12 @@ class Desktop:
                 self.key("ctrl+q")
                 self._program.wait(15)
         finally:
-            self._lines.close()
+            with suppress(OSError):
+                self._lines.close()
             self._peer.close()
             if self._program.poll() is None:
                 self._program.kill()
-                self._program.wait()
+            self._program.wait()
 
     @property
     def log(self) -> str:
@@ -159,9 +165,11 @@ class Desktop:
         subprocess.run(["xdotool", *words], env=self._env, check=True, capture_output=True, timeout=30)
 
     def _ask(self, ask: str, **words: str) -> Any:
-        self._lines.write((json.dumps({"ask": ask} | words) + "\n").encode())
-        self._lines.flush()
-        line = self._lines.readline()
+        line = b""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._lines.write((json.dumps({"ask": ask} | words) + "\n").encode())
+            self._lines.flush()
+            line = self._lines.readline()
         assert line, f"The program is gone:\n{self.log[-4000:]}"
         return json.loads(line)
 
