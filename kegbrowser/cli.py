@@ -41,13 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"kegbrowser {__version__}\n")
         return 0
     try:
-        return _run(_parser().parse_args(words))
+        code = _run(_parser().parse_args(words))
+        sys.stdout.flush()
     except KeyboardInterrupt:  # before or after the verb runs: there is nothing to clean up
         return 130
     except BrokenPipeError:
         # Who read our output went away, as `head` does: what Python still holds for it must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13
+    return code
 
 
 def _run(words: argparse.Namespace) -> int:
@@ -62,7 +64,6 @@ def _run(words: argparse.Namespace) -> int:
     _set_up_log(debug=words.debug)
     try:
         code = _run_verb(words, console)
-        sys.stdout.flush()
     except (KeyboardInterrupt, Cancelled):
         console.say("Cancelled.")
         return _failed(console, "Cancelled.", "", ExitCode.CANCELLED)

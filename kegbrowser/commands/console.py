@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from kegbrowser.commands.outcome import UsageError
+from kegbrowser.services.speed import SpeedMeter
 from kegbrowser.transfer.events import Counted, Progress
 
 REDRAW_S = 0.1
@@ -34,7 +35,7 @@ class Console:
         self._out_is_terminal = self._out.isatty()
         self._shows_progress = self._err.isatty()
         self._can_ask = sys.stdin.isatty() and self._err.isatty()
-        self._pace = _Pace()
+        self._speed = SpeedMeter(time.monotonic)
         self._is_drawn = False
         self._drawn_at = 0.0
 
@@ -94,10 +95,12 @@ class Console:
             return
         now = time.monotonic()
         if isinstance(event, Progress):
-            self._pace.add(event.bytes_moved, now)
+            self._speed.add(event.bytes_moved)
         if self._is_drawn and now - self._drawn_at < REDRAW_S:
             return
-        text = printable(self._pace.describe(event) if isinstance(event, Progress) else counted_text(event) + " ...")
+        text = printable(
+            progress_text(event, self._speed) if isinstance(event, Progress) else counted_text(event) + " ..."
+        )
         width = max(20, shutil.get_terminal_size().columns - 1)
         self._err.write(f"{_ERASE}{text if len(text) <= width else text[: width - 3] + '...'}")
         self._err.flush()
@@ -105,7 +108,7 @@ class Console:
 
     def begin_job(self) -> None:
         """Forget the speed of the job before."""
-        self._pace = _Pace()
+        self._speed = SpeedMeter(time.monotonic)
 
     def clear(self) -> None:
         """Take the line of progress away."""
@@ -129,39 +132,18 @@ class Console:
             raise UsageError("There is a question, but nobody at a terminal to answer it.")
 
 
-class _Pace:
-    """The speed of a job over the last seconds."""
-
-    WINDOW_S = 3.0
-
-    def __init__(self) -> None:
-        self._samples: list[tuple[float, int]] = []
-
-    def add(self, bytes_moved: int, now: float) -> None:
-        self._samples.append((now, bytes_moved))
-        while len(self._samples) > 2 and now - self._samples[0][0] > self.WINDOW_S:
-            self._samples.pop(0)
-
-    @property
-    def bytes_per_s(self) -> float:
-        if len(self._samples) < 2:
-            return 0.0
-        (start, before), (end, after) = self._samples[0], self._samples[-1]
-        return max(0.0, (after - before) / (end - start)) if end > start else 0.0
-
-    def describe(self, progress: Progress) -> str:
-        """One line: how much of how much, how fast, how long still, and which file."""
-        speed = self.bytes_per_s
-        files = progress.files_done + progress.files_skipped + progress.files_failed
-        total = size_text(progress.bytes_total) + ("" if progress.is_planned else "+")
-        percent = f"{progress.bytes_done * 100 // progress.bytes_total:3} %  " if progress.bytes_total else ""
-        text = f"{percent}{size_text(progress.bytes_done)} of {total}, {files:,} of {progress.files_total:,} files"
-        if speed:
-            text += f", {size_text(int(speed))}/s"
-            missing = progress.bytes_total - progress.bytes_done
-            if progress.is_planned and missing > 0:
-                text += f", {duration_text(missing / speed)} left"
-        return f"{text}  {progress.current}".rstrip()
+def progress_text(progress: Progress, speed: SpeedMeter) -> str:
+    """One line: how much of how much, how fast, how long still, and which file."""
+    files = progress.files_done + progress.files_skipped + progress.files_failed
+    total = size_text(progress.bytes_total) + ("" if progress.is_planned else "+")
+    percent = f"{progress.bytes_done * 100 // progress.bytes_total:3} %  " if progress.bytes_total else ""
+    text = f"{percent}{size_text(progress.bytes_done)} of {total}, {files:,} of {progress.files_total:,} files"
+    if speed.rate_bytes_per_s >= 1:
+        text += f", {size_text(int(speed.rate_bytes_per_s))}/s"
+    remaining_s = speed.remaining_s(progress) if progress.is_planned else None
+    if remaining_s:
+        text += f", {duration_text(remaining_s)} left"
+    return f"{text}  {progress.current}".rstrip()
 
 
 def size_text(size_bytes: int | None) -> str:

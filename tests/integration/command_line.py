@@ -53,8 +53,15 @@ class CommandLine:
 
     def run(self, *words: str, stdin: str = "", cwd: Path | None = None) -> Ended:
         """Run a command to its end."""
+        return self._run(self._command(words), stdin, cwd)
+
+    def python(self, program: str, stdin: str = "") -> Ended:
+        """Run a Python program in the same surroundings."""
+        return self._run([sys.executable, "-c", program], stdin, None)
+
+    def _run(self, command: Sequence[str], stdin: str, cwd: Path | None) -> Ended:
         done = subprocess.run(
-            self._command(words),
+            command,
             input=stdin.encode(),
             capture_output=True,
             env=self._environment(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import uuid
@@ -15,6 +16,7 @@ import pytest
 from tests.integration.command_line import CommandLine, Ended, interrupt
 from tests.servers.azurite import AzureAddress
 from tests.servers.faulty_proxy import FaultyProxy
+from tests.servers.keyring_service import KeyringAddress
 from tests.servers.process import HOST, free_port, wait_until
 from tests.servers.seaweed import Identity, S3Address
 from tests.servers.sshd import SshdAddress
@@ -459,3 +461,48 @@ def test_ctrl_c_in_an_upload_leaves_nothing_on_the_server(
     if kind == "s3":
         bucket = remote.url.removeprefix("s3://").rstrip("/")
         assert not s3_client(request.getfixturevalue("s3_server")).list_multipart_uploads(Bucket=bucket).get("Uploads")
+
+
+# -- saved connections -----------------------------------------------------------------------------------------------
+
+
+def test_a_saved_connection_takes_its_secret_from_the_keyring(
+    s3_server: S3Address, secret_service: KeyringAddress, cli: CommandLine
+) -> None:
+    remote = s3_remote(s3_server, cli)
+    options = {
+        "endpoint": s3_server.endpoint,
+        "auth": "keys",
+        "access_key_id": s3_server.admin.access_key,
+        "secret_access_key": s3_server.admin.secret_key,
+    }
+    save = (
+        "import json, sys\n"
+        "from kegbrowser.profiles import specs\n"
+        "from kegbrowser.profiles.connections import Connection, ConnectionStore\n"
+        "from kegbrowser.profiles.places import Places\n"
+        "from kegbrowser.profiles.secrets import SecretStore\n"
+        "options = json.load(sys.stdin)\n"
+        "store = ConnectionStore(Places.of_user().connections_file)\n"
+        "print(specs.save(Connection.new('s3', 'My S3', options), options, store, SecretStore())[1].value)"
+    )
+    with_keyring = cli.with_options(environment=secret_service.env)
+    bucket = remote.url.removeprefix("s3://")
+
+    kept = with_keyring.python(save, stdin=json.dumps(options))
+
+    assert kept.out == "keyring\n", kept.err
+    for address in (f"My S3:{bucket}", remote.url):
+        assert with_keyring.run("ls", address) == Ended(0, "", "")
+    without = cli.with_options(environment={"DBUS_SESSION_BUS_ADDRESS": f"unix:path={cli.home}/none"})
+    ended = without.run("ls", f"My S3:{bucket}")
+    assert ended.code == 2
+    assert "Secret access key" in ended.sentence()
+    with_keyring.python(
+        "from kegbrowser.profiles.connections import ConnectionStore\n"
+        "from kegbrowser.profiles.places import Places\n"
+        "from kegbrowser.profiles.secrets import SecretStore\n"
+        "from kegbrowser.profiles import specs\n"
+        "store = ConnectionStore(Places.of_user().connections_file)\n"
+        "specs.forget(store.load()[0], store, SecretStore())"
+    )
