@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kegbrowser.backends.errors import Cancelled, PermissionDenied, QuotaExceeded
+from kegbrowser.backends.errors import Cancelled, PermissionDenied, QuotaExceeded, StorageError
 from kegbrowser.backends.local import LocalStorage
 from kegbrowser.transfer.events import PageListed
 from kegbrowser.transfer.jobs import (
@@ -213,20 +213,23 @@ def test_listing_streams_every_entry_once(place: Place) -> None:
     assert sorted(entry.name for page in pages for entry in page.entries()) == [f"f{n:04d}" for n in range(1_200)]
 
 
-def test_target_that_may_not_be_written_ends_the_job_once(place: Place, tmp_path: Path) -> None:
+def test_target_that_may_not_be_written_is_told_once_and_not_for_each_file(place: Place, tmp_path: Path) -> None:
     if place.kind == "memory":
         return  # it refuses nobody
     fill(tmp_path / "d", {f"f{n}": b"x" for n in range(300)})
-    told: list[int] = []
+    errors: list[StorageError] = []
 
     with Engine(tuning=TUNING) as engine:
         spec = engine.adopt(place.denied(), place.kind)
         try:
-            told.append(engine.report(Upload(spec, (str(tmp_path / "d"),), "")).files_failed)
-        except PermissionDenied:
-            told.append(0)
+            report = engine.report(Upload(spec, (str(tmp_path / "d"),), ""))
+            errors += [failure.error for failure in report.failures]
+            assert report.files_failed == 300
+        except PermissionDenied as error:
+            errors.append(error)
 
-    assert told[0] <= 1
+    assert len(errors) == 1
+    assert isinstance(errors[0], PermissionDenied)
     assert place.raw_names() == set()
 
 
@@ -316,48 +319,53 @@ def test_cancelled_upload_ends_in_time_and_leaves_nothing(
     assert network_place.raw_names() == set()
 
 
-def test_source_that_changes_on_the_server_is_fetched_anew(network_place: Place, tmp_path: Path) -> None:
-    before, after = pattern(40 * MIB, 1), pattern(36 * MIB, 2)
+def test_source_that_changes_on_the_server_is_fetched_anew(
+    network_place: Place, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    before, after = pattern(24 * MIB, 1), pattern(20 * MIB, 2)
     network_place.raw_put("f", before)
-    engine = Engine(tuning=replace(TUNING, piece_bytes=64 * 1024, range_threads=1))
+    proxy.faults.bytes_per_s = 20 * MIB  # so that it is surely not all on its way when it changes
+    engine = Engine(tuning=replace(TUNING, piece_bytes=64 * 1024, range_bytes=2 * MIB, range_threads=2))
     changed = threading.Event()
 
     def change(_event: object) -> None:
         if engine.progress and engine.progress[-1].bytes_moved and not changed.is_set():
-            changed.set()
             network_place.raw_put("f", after)
+            proxy.faults.bytes_per_s = 0
+            changed.set()
 
     engine.on_event = change
     with engine:
-        spec = engine.adopt(network_place.connect(), network_place.kind)
-        engine.report(Download(spec, (Source("f", is_folder=False),), str(tmp_path)))
+        spec = engine.adopt(network_place.connect(port=proxy.port), network_place.kind)
+        report = engine.whole(Download(spec, (Source("f", is_folder=False),), str(tmp_path)))
 
-    arrived = files_in(tmp_path)
-    assert arrived in ({"f": after}, {"f": before})
-    if engine.progress[-1].bytes_moved > len(before):
-        assert arrived == {"f": after}
+    assert changed.is_set()
+    assert files_in(tmp_path) == {"f": after}
+    assert report.bytes_done == report.bytes_total == len(after)
 
 
-def test_source_that_changes_on_disk_is_sent_anew(network_place: Place, tmp_path: Path) -> None:
-    before, after = pattern(32 * MIB, 1), pattern(20 * MIB, 2)
+def test_source_that_changes_on_disk_is_sent_anew(network_place: Place, proxy: FaultyProxy, tmp_path: Path) -> None:
+    before, after = pattern(40 * MIB, 1), pattern(20 * MIB, 2)
     (tmp_path / "f").write_bytes(before)
+    proxy.faults.bytes_per_s = 40 * MIB  # so that it is surely not all read when it changes
     engine = Engine(tuning=TUNING)
     changed = threading.Event()
 
     def change(_event: object) -> None:
         if engine.progress and engine.progress[-1].bytes_moved and not changed.is_set():
-            changed.set()
             (tmp_path / "new").write_bytes(after)
             (tmp_path / "new").replace(tmp_path / "f")
+            proxy.faults.bytes_per_s = 0
+            changed.set()
 
     engine.on_event = change
     with engine:
-        spec = engine.adopt(network_place.connect(), network_place.kind)
-        engine.whole(Upload(spec, (str(tmp_path / "f"),), ""))
+        spec = engine.adopt(network_place.connect(port=proxy.port), network_place.kind)
+        report = engine.whole(Upload(spec, (str(tmp_path / "f"),), ""))
 
-    assert network_place.raw_bytes("f") in (before, after)
-    if engine.progress[-1].bytes_moved > len(before):
-        assert network_place.raw_bytes("f") == after
+    assert changed.is_set()
+    assert network_place.raw_bytes("f") == after
+    assert report.bytes_done == report.bytes_total == len(after)
     assert becomes_true(lambda: network_place.leftovers() == [])
 
 

@@ -47,6 +47,7 @@ def open_writer(storage: SFTPStorage, path: str, *, overwrite: bool, modified: d
     real = storage.real(path, "save")
     with storage.translated("save", path):
         client = storage.sessions.take()
+        part = b""
         try:
             target, mode = _target_of(client, real, path)
             part = part_name(target)
@@ -57,6 +58,8 @@ def open_writer(storage: SFTPStorage, path: str, *, overwrite: bool, modified: d
             raise
         except BaseException:
             storage.sessions.discard(client)
+            if part:  # the server may have made it before the connection broke
+                _remove_anew(storage, part)
             raise
 
     def publish(client: Client, handle: bytes) -> None:
