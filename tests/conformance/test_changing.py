@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from kegbrowser.backends.errors import (
     AlreadyExists,
     FileNotFoundInStorageError,
     FolderNotEmpty,
-    IsAFolder,
     NotSupported,
     StorageError,
 )
@@ -37,13 +38,17 @@ def test_a_folder_is_not_made_twice(place: Place, path: str) -> None:
 
 def test_a_folder_does_not_replace_a_file(place: Place) -> None:
     place.raw_put("name", b"content")
-    if place.storage.capabilities.real_folders:
-        with pytest.raises(AlreadyExists, match="name"):
-            place.storage.make_folder("name/")
-    else:
-        place.storage.make_folder("name/")
-        assert place.raw_names() == {"name", "name/"}
+    names = {"name"}
 
+    try:
+        place.storage.make_folder("name/")
+    except AlreadyExists:  # an object store may take it, or have a file system behind its back
+        pass
+    else:
+        assert not place.storage.capabilities.real_folders
+        names = {"name", "name/"}
+
+    assert place.raw_names() == names
     assert place.raw_bytes("name") == b"content"
 
 
@@ -122,8 +127,12 @@ def test_deleting_a_missing_file_is_an_error(place: Place, path: str) -> None:
 def test_deleting_a_file_never_deletes_a_folder(place: Place, path: str) -> None:
     place.raw_put("folder/inside", b"x")
 
-    with pytest.raises((IsAFolder, FileNotFoundInStorageError, StorageError), match="folder"):
-        place.storage.delete(path)
+    if place.storage.capabilities.real_folders:
+        with pytest.raises(StorageError, match="folder"):
+            place.storage.delete(path)
+    else:
+        with suppress(FileNotFoundInStorageError):  # a server that shows folders as empty keys may take it
+            place.storage.delete(path)
 
     assert place.raw_bytes("folder/inside") == b"x"
 
@@ -247,8 +256,12 @@ def test_a_file_does_not_replace_a_real_folder(place: Place) -> None:
                 place.storage.rename("file", "folder", overwrite=overwrite)
         assert place.raw_bytes("file") == b"file"
     else:
-        place.storage.rename("file", "folder")
-        assert place.raw_bytes("folder") == b"file"
+        name = "folder"
+        try:
+            place.storage.rename("file", "folder")
+        except AlreadyExists:  # as folders are files of its disk, for some servers
+            name = "file"
+        assert place.raw_bytes(name) == b"file"
 
     assert place.raw_bytes("folder/inside") == b"inside"
 

@@ -222,6 +222,7 @@ _EXPIRED = _says(CredentialsExpired, "the credentials have expired")
 _BAD_TOKEN = _says(AuthenticationFailed, "{host} refused the session token", "Paste the session token anew, whole.")
 _SKEWED = _says(ClockSkewed, "this machine's clock differs too much from the server's")
 _TAKEN = _says(AlreadyExists, "the name is taken", "Choose another name: those of buckets are shared by all users.")
+_FILE_AND_FOLDER = _says(AlreadyExists, "{host} cannot hold a file and a folder of one name", "Choose another name.")
 _FULL = _says(QuotaExceeded, "there is no space or quota left")
 _BAD_NAME = _says(InvalidName, "the server cannot hold this name")
 _CORRUPT = _says(CheckFailed, "what arrived at {host} is not what was sent", "Try again.")
@@ -251,6 +252,7 @@ _BY_CODE: dict[str, _Make] = {
     **dict.fromkeys(("PreconditionFailed", "412"), _condition_failed),
     **dict.fromkeys(("ConditionalRequestConflict", "OperationAborted"), _BUSY_KEY),
     **dict.fromkeys(("BucketAlreadyExists", "BucketAlreadyOwnedByYou"), _TAKEN),
+    **dict.fromkeys(("ExistingObjectIsFile", "ExistingObjectIsDirectory"), _FILE_AND_FOLDER),
     "BucketNotEmpty": _says(FolderNotEmpty, "it is not empty", "Delete what is in it first."),
     **dict.fromkeys(("SlowDown", "SlowDownRead", "SlowDownWrite", "ServiceUnavailable", "Busy"), _slow_down),
     **dict.fromkeys(("TooManyRequests", "RequestLimitExceeded", "Throttling", "ThrottlingException"), _slow_down),
