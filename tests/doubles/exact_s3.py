@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import ssl
 import threading
 import zlib
 from collections.abc import Callable
@@ -90,6 +91,7 @@ class ExactS3:
         self.faults: list[Fault] = []
         self.quirks = Quirks()
         self.lock = threading.RLock()
+        self._scheme = "http"
         self._server = _Server(self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="exact-s3", daemon=True)
 
@@ -99,7 +101,12 @@ class ExactS3:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
+
+    def use_tls(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from now on."""
+        self._scheme = "https"
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
 
     def fail(
         self, method: str, status: int, code: str, *, path: str = "", times: int = 1, extra: str = "", **headers: str

@@ -152,7 +152,8 @@ def _copy_at_once(
     conditional = not overwrite and connection.conditional_writes is not False
     with connection.around(target):
         try:
-            connection.client.copy_object(**fixed, **({"IfNoneMatch": "*"} if conditional else {}))
+            answer = connection.client.copy_object(**fixed, **({"IfNoneMatch": "*"} if conditional else {}))
+            connection.expect(answer, "CopyObjectResult", target)
         except ClientError as exc:
             if http_status(exc) == 412:
                 raise _which_condition(connection, source, target, head, overwrite=overwrite) from exc
@@ -171,7 +172,8 @@ def _copy_in_parts(
     kept = {name: head[name] for name in (*names, "StorageClass") if head.get(name)}
     fixed = {"Bucket": target.bucket, "Key": target.key}
     with connection.around(target):
-        upload = {**fixed, "UploadId": connection.client.create_multipart_upload(**fixed, **kept)["UploadId"]}
+        begun = connection.expect(connection.client.create_multipart_upload(**fixed, **kept), "UploadId", target)
+    upload = {**fixed, "UploadId": begun["UploadId"]}
 
     def copy_part(number: int) -> dict[str, Any]:
         start = (number - 1) * part_bytes
@@ -180,6 +182,7 @@ def _copy_in_parts(
             answer = connection.client.upload_part_copy(
                 PartNumber=number, CopySourceRange=part_range, **upload, **_from(source, head)
             )
+            connection.expect(answer, "CopyPartResult", target)
         return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
 
     try:
@@ -187,7 +190,8 @@ def _copy_in_parts(
             parts = list(threads.map(copy_part, range(1, -(-size // part_bytes) + 1)))
         condition = {"IfNoneMatch": "*"} if not overwrite and connection.conditional_writes else {}
         with connection.around(target):
-            connection.client.complete_multipart_upload(MultipartUpload={"Parts": parts}, **upload, **condition)
+            made = connection.client.complete_multipart_upload(MultipartUpload={"Parts": parts}, **upload, **condition)
+            connection.expect(made, "ETag", target)
     except BaseException:
         deed = Deed("remove the unfinished copy of", "write", target.bucket, target.key, target.path)
         connection.clean_up(deed, lambda client: client.abort_multipart_upload(**upload))

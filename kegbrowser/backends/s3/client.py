@@ -24,7 +24,14 @@ from botocore.utils import parse_timestamp
 
 from kegbrowser import __version__
 from kegbrowser.backends._sockets import LiveSockets
-from kegbrowser.backends.errors import AuthenticationFailed, Cancelled, InvalidName, InvalidOptions, StorageError
+from kegbrowser.backends.errors import (
+    AuthenticationFailed,
+    Cancelled,
+    InvalidName,
+    InvalidOptions,
+    ServerFault,
+    StorageError,
+)
 from kegbrowser.backends.s3.translate import SDK_ERRORS, Deed, readable, translate
 
 log = logging.getLogger(__name__)
@@ -141,6 +148,18 @@ class S3Connection:
         if self.folds_names and _folded(deed.key) != (deed.key.removesuffix("/") if slash_may_end else deed.key):
             reason = f"{self.host} would take the name for “{readable(_folded(deed.key))}”"
             raise InvalidName(deed.sentence(reason), path=deed.path)
+
+    def expect(self, answer: dict[str, Any], name: str, deed: Deed) -> dict[str, Any]:
+        """The answer, if it has what S3 always says: a web page in its place would look like an empty folder, or like success.
+
+        Raises:
+            ServerFault: something else answered, as the login page of a guest network.
+        """
+        if name in answer:
+            return answer
+        hint = "Check the address of the connection, and whether this network wants you to log in first."
+        reason = f"{self.host} gave no answer of S3"
+        raise ServerFault(deed.sentence(reason), path=deed.path, hint=hint, retryable=False)
 
     def around(self, deed: Deed) -> Border:
         """A context manager that translates what the SDK raises in it; raises `Cancelled` after an interrupt."""

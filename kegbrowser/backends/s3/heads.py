@@ -27,4 +27,5 @@ def find_head(connection: S3Connection, deed: Deed) -> dict[str, Any] | None:
                 # A bare status: a wrong secret, an expired token or a right that is missing? A GET tells, by raising.
                 connection.client.list_objects_v2(Bucket=deed.bucket, Prefix=deed.key, MaxKeys=1)
             raise
+        connection.expect(answer, "ETag", deed)
     return answer

@@ -19,7 +19,7 @@ def bucket_pages(connection: S3Connection) -> Iterator[Page]:
     is_first = True
     while True:
         with connection.around(deed):
-            answer = connection.client.list_buckets(**more)
+            answer = connection.expect(connection.client.list_buckets(**more), "Buckets", deed)
         entries = tuple(
             ListEntry(bucket["Name"], bucket.get("CreationDate"), 0, EntryKind.CONTAINER)
             for bucket in answer.get("Buckets") or ()
@@ -61,6 +61,7 @@ def holds_anything(connection: S3Connection, deed: Deed) -> tuple[bool, bool]:
     """Whether the folder that the deed is about has anything in it, and whether it has a marker (or a file of that key)."""
     with connection.around(deed):
         answer = connection.client.list_objects_v2(Bucket=deed.bucket, Prefix=deed.key, MaxKeys=2)
+        connection.expect(answer, "IsTruncated", deed)
     keys = [found["Key"] for found in answer.get("Contents") or ()]
     return any(key != deed.key for key in keys), deed.key in keys
 
@@ -74,6 +75,7 @@ def _answers(connection: S3Connection, deed: Deed, *, recursive: bool) -> Iterat
         with connection.around(deed):
             more = {"ContinuationToken": token} if token else {}
             answer: dict[str, Any] = connection.client.list_objects_v2(**fixed, **more)
+            connection.expect(answer, "IsTruncated", deed)
         yield answer
         if not answer.get("IsTruncated"):
             return

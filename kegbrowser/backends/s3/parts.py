@@ -136,6 +136,7 @@ class PartSender:
         fixed = {"Bucket": target.bucket, "Key": target.key, "UploadId": self._upload_id, "PartNumber": number}
         with self._connection.around(target.deed):
             answer = send_checked(self._connection, "upload_part", fixed, data)
+            self._connection.expect(answer, "ETag", target.deed)
         part = {"PartNumber": number, "ETag": answer["ETag"]}
         if answer.get("ChecksumCRC32"):
             part["ChecksumCRC32"] = answer["ChecksumCRC32"]

@@ -159,6 +159,7 @@ class S3Reader(S3FileBase):
                     raise _BehindTheEnd from exc
                 raise
         self._body = answer["Body"]
+        self._connection.expect(answer, "ETag", self._deed)
         self._take_etag(answer)
         total = answer.get("ContentLength")
         content_range = _CONTENT_RANGE.fullmatch(answer.get("ContentRange") or "")

@@ -51,7 +51,7 @@ class Target:
     def put(self, connection: S3Connection, data: bytearray) -> None:
         """Write the whole file in one request."""
         fixed = {"Bucket": self.bucket, "Key": self.key, "ContentType": self.content_type}
-        self._under_condition(connection, lambda more: send_checked(connection, "put_object", {**fixed, **more}, data))
+        self._under_condition(connection, lambda more: self._send(connection, {**fixed, **more}, data))
 
     def begin(self, connection: S3Connection) -> str:
         """Begin a multipart upload; returns its id."""
@@ -59,21 +59,27 @@ class Target:
         fixed = {"Bucket": self.bucket, "Key": self.key, "ContentType": self.content_type}
         with connection.around(self.deed):
             create = connection.client.create_multipart_upload
-            if connection.sends_checksums is False:
-                return str(create(**fixed)["UploadId"])
+            algorithm = {} if connection.sends_checksums is False else {"ChecksumAlgorithm": "CRC32"}
             try:
-                return str(create(ChecksumAlgorithm="CRC32", **fixed)["UploadId"])
+                answer = create(**fixed, **algorithm)
             except ClientError as exc:
-                if connection.sends_checksums or not is_refused_option(exc):
+                if connection.sends_checksums is not None or not is_refused_option(exc):
                     raise
-                upload_id = str(create(**fixed)["UploadId"])
+                answer = create(**fixed)
                 connection.sends_checksums = False
-                return upload_id
+            return str(connection.expect(answer, "UploadId", self.deed)["UploadId"])
 
     def complete(self, connection: S3Connection, upload_id: str, parts: list[dict[str, Any]]) -> None:
         """Make the file of its parts, in one step."""
         fixed = {"Bucket": self.bucket, "Key": self.key, "UploadId": upload_id, "MultipartUpload": {"Parts": parts}}
-        self._under_condition(connection, lambda more: connection.client.complete_multipart_upload(**fixed, **more))
+
+        def request(more: dict[str, str]) -> None:
+            connection.expect(connection.client.complete_multipart_upload(**fixed, **more), "ETag", self.deed)
+
+        self._under_condition(connection, request)
+
+    def _send(self, connection: S3Connection, options: dict[str, Any], data: bytearray) -> None:
+        connection.expect(send_checked(connection, "put_object", options, data), "ETag", self.deed)
 
     def _under_condition(self, connection: S3Connection, request: Callable[[dict[str, str]], object]) -> None:
         self._look_before(connection)

@@ -265,8 +265,7 @@ class S3Storage(StorageBackend):
         if not self.bucket:
             count = sum(len(page.entries) for page in bucket_pages(connection))
             return f"Connected to {connection.host}: {count} bucket{'' if count == 1 else 's'}."
-        with connection.around(Deed("list", "list", self.bucket, path="")):
-            connection.client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
+        self._touch(Deed("list", "list", self.bucket, path=""))
         return f"Connected to the bucket “{readable(self.bucket)}” at {connection.host}."
 
     def interrupt(self) -> None:
@@ -301,11 +300,16 @@ class S3Storage(StorageBackend):
             raise FileNotFoundInStorageError(deed.sentence("there is no such file"), path=deed.path)
         return head
 
+    def _touch(self, deed: Deed) -> None:
+        """See that a bucket is there and may be listed."""
+        with self._connection.around(deed):
+            answer = self._connection.client.list_objects_v2(Bucket=deed.bucket, MaxKeys=1)
+        self._connection.expect(answer, "IsTruncated", deed)
+
     def _stat_bucket(self, place: Place) -> ListEntry:
         if not place.bucket:
             return ListEntry("", None, 0, EntryKind.FOLDER)
-        with self._connection.around(Deed("look at", "list", place.bucket, path=place.path)):
-            self._connection.client.list_objects_v2(Bucket=place.bucket, MaxKeys=1)
+        self._touch(Deed("look at", "list", place.bucket, path=place.path))
         if self.bucket:
             return ListEntry("", None, 0, EntryKind.FOLDER)
         return ListEntry(place.bucket, None, 0, EntryKind.CONTAINER)
