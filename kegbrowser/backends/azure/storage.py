@@ -47,6 +47,7 @@ from kegbrowser.backends.errors import (
 )
 
 PAGE_ENTRIES = 5000
+FIRST_PAGE_ENTRIES = 1000
 BLOCK_BYTES = 4 * 1024 * 1024
 LARGE_BLOCK_BYTES = 8 * 1024 * 1024
 MAX_NAME_CHARACTERS = 1024
@@ -159,15 +160,17 @@ class AzureStorage(StorageBackend):
             yield from self._container_pages(recursive=recursive)
             return
         prefix = as_folder(prefix)
-        found = False
+        found = told = False
         for page in self._blob_pages(container, prefix, recursive=recursive, path=path):
             entries = tuple(_entries(page, prefix))
             found = found or bool(page)
             if entries:
+                told = True
                 yield Page(entries)
         if not found and prefix:
             raise FileNotFoundInStorageError(f"Could not list “{shown(path)}”: there is no such folder.", path=path)
-        yield Page(())
+        if not told:
+            yield Page(())
 
     def stat(self, path: str) -> ListEntry:
         container, blob = self._split(path)
@@ -250,6 +253,9 @@ class AzureStorage(StorageBackend):
     def rename(self, source: str, target: str, *, overwrite: bool = False) -> None:
         if source.endswith("/") and self._split(source)[1] and self._is_folder(*self._split(source), source):
             raise NotSupported(f"{self._server} cannot rename a folder in one step.", path=source)
+        if source == target:
+            self.stat(source)
+            return  # a copy onto itself and then the deletion would lose it
         self.copy(source, target, overwrite=overwrite)
         self.delete(source)
 
@@ -369,19 +375,28 @@ class AzureStorage(StorageBackend):
         self, container: str, prefix: str, *, recursive: bool, path: str, most: int = PAGE_ENTRIES
     ) -> Iterator[list[BlobProperties | BlobPrefix]]:
         client: ContainerClient = self.service.get_container_client(container)
-        starts = prefix or None
-        pages: Iterator[Iterator[Any]]
-        if recursive:
-            pages = client.list_blobs(name_starts_with=starts, results_per_page=most).by_page()
-        else:
-            pages = client.walk_blobs(name_starts_with=starts, delimiter="/", results_per_page=most).by_page()
+        # A short first page is there soon; the others are as long as the service makes them.
+        size, token = min(most, FIRST_PAGE_ENTRIES), ""
         while True:
-            with self._translated("list", path):
-                page = next(pages, None)
-                if page is None:
+            listed: Any
+            if recursive:
+                listed = client.list_blobs(name_starts_with=prefix or None, results_per_page=size)
+            else:
+                listed = client.walk_blobs(name_starts_with=prefix or None, delimiter="/", results_per_page=size)
+            pages: Any = listed.by_page(continuation_token=token or None)
+            while True:
+                with self._translated("list", path):
+                    page = next(pages, None)
+                    if page is None:
+                        return
+                    items = list(page)
+                yield items
+                token = str(pages.continuation_token or "")
+                if not token:
                     return
-                items = list(page)
-            yield items
+                if size != most:
+                    size = most
+                    break
 
     def _is_folder(self, container: str, blob: str, path: str) -> bool:
         """Whether something lies below a prefix, or its marker is there."""
