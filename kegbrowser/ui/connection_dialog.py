@@ -92,7 +92,7 @@ class ConnectionDialog(QDialog):
         kinds.setObjectName("connection_kinds")
         kinds.setAccessibleName(self.tr("Kind of storage"))
         kinds.setIconSize(QSize(24, 24))
-        kinds.setFixedWidth(210)
+        kinds.setFixedWidth(240)
         for info in self._infos:
             item = QListWidgetItem(icons.icon(info.icon), self.tr(info.label))
             item.setSizeHint(QSize(0, 44))

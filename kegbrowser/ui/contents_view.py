@@ -65,7 +65,7 @@ class ContentsView(QTableView):
         self.setAcceptDrops(True)
         self.setDragDropMode(QAbstractItemView.DragDropMode.DragDrop)
         self.setDropIndicatorShown(False)
-        self.setIconSize(QSize(18, 18))
+        self.setIconSize(QSize(20, 20))
         self.verticalHeader().hide()
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.verticalHeader().setDefaultSectionSize(ROW_PX)
@@ -276,7 +276,7 @@ class _Delegate(QStyledItemDelegate):
             self._view.renamed.emit(index.row(), name)
 
     def updateEditorGeometry(self, editor: QWidget, option: QStyleOptionViewItem, index: Index) -> None:
-        editor.setGeometry(option.rect.adjusted(24, 1, 0, -1))
+        editor.setGeometry(option.rect.adjusted(34, 1, 0, -1))
 
     def destroyEditor(self, editor: QWidget, index: Index) -> None:
         super().destroyEditor(editor, index)

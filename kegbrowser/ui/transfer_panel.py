@@ -27,6 +27,8 @@ from kegbrowser.services.transfers import TransferQueue
 from kegbrowser.ui import icons
 
 ROW_PX = 30
+MARGIN_PX = 11
+"""Left and right in a cell, as the style sheet has it for text."""
 _WIDTHS = {TransferColumn.PROGRESS: 260, TransferColumn.SPEED: 100, TransferColumn.REMAINING: 90}
 
 
@@ -202,7 +204,7 @@ class _Delegate(QStyledItemDelegate):
         palette = option.palette
         painter.save()
         painter.setPen((palette.highlightedText() if selected else palette.text()).color())
-        rect = option.rect.adjusted(8, 0, -8, 0)
+        rect = option.rect.adjusted(MARGIN_PX, 0, -MARGIN_PX, 0)
         text = option.fontMetrics.elidedText(str(index.data() or ""), Qt.TextElideMode.ElideRight, rect.width())
         painter.drawText(rect, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)
         painter.restore()
@@ -210,16 +212,15 @@ class _Delegate(QStyledItemDelegate):
     def _draw_bar(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         thousandths = int(index.data(FRACTION_ROLE))
         area: QRect = option.rect
-        bar = QRectF(area.left() + 8, area.bottom() - 6, area.width() - 16, 3)
+        bar = QRectF(area.left() + MARGIN_PX, area.bottom() - 6, area.width() - 2 * MARGIN_PX, 3)
         palette = option.palette
-        selected = bool(option.state & QStyle.StateFlag.State_Selected)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(palette.mid())
         painter.drawRoundedRect(bar, 1.5, 1.5)
         if thousandths > 0:
-            painter.setBrush(palette.highlightedText() if selected else palette.highlight())
+            painter.setBrush(palette.accent())
             painter.drawRoundedRect(
                 QRectF(bar.left(), bar.top(), bar.width() * thousandths / 1000, bar.height()), 1.5, 1.5
             )

@@ -46,7 +46,7 @@ class TreeView(QTreeView):
         self.setItemDelegate(_Delegate(self))
         self.setHeaderHidden(True)
         self.setUniformRowHeights(True)
-        self.setIconSize(QSize(18, 18))
+        self.setIconSize(QSize(20, 20))
         self.setIndentation(18)
         self.setAnimated(False)
         self.setExpandsOnDoubleClick(True)
