@@ -238,11 +238,13 @@ class SFTPStorage(StorageBackend):
         old, new = self.real(source, "rename"), self.real(target, "rename")
         with self.translated("rename", source), self.sessions.client() as client:
             client.attributes(CMD_LSTAT, old)
+            if old == new:
+                return
             if overwrite:
                 writing.replace(client, old, new)
                 return
             exists = self._exists(client, new, target)
-            if exists is not None and old != new:
+            if exists is not None:
                 raise exists
             writing.rename_new(client, old, new, is_folder=source.endswith("/"))
 
