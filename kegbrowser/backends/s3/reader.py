@@ -44,7 +44,7 @@ class S3Reader(S3FileBase):
         self,
         bucket: str,
         filename: str,
-        client: Any = None,
+        client: Any,
         *,
         connection: S3Connection | None = None,
         path: str | None = None,
@@ -113,7 +113,7 @@ class S3Reader(S3FileBase):
             self._begin_range()
         sockets = self._connection.sockets
         with self._connection.around(self._deed):
-            data: bytes = self._body.read(min(size, self._left))
+            data: bytes = self._body.read(min(size, self._left, self._end - self._position))
             sockets.check()  # a socket that was shut down reads like a file's end
             if not data:
                 host = self._connection.host
@@ -124,6 +124,8 @@ class S3Reader(S3FileBase):
                 self._body = None
         self._position += len(data)
         self._left -= len(data)
+        if self._position == self._end:
+            self._drop_body()  # also of a server that gives more than it was asked for
         return data
 
     def _begin_range(self) -> None:

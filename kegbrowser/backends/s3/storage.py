@@ -167,7 +167,14 @@ class S3Storage(StorageBackend):
     def open_reader(self, path: str, *, offset: int = 0, length: int | None = None, etag: str = "") -> S3Reader:
         place = self._file(path)
         return S3Reader(
-            place.bucket, place.key, connection=self._connection, path=path, offset=offset, length=length, etag=etag
+            place.bucket,
+            place.key,
+            None,
+            connection=self._connection,
+            path=path,
+            offset=offset,
+            length=length,
+            etag=etag,
         )
 
     def open_writer(
@@ -184,7 +191,8 @@ class S3Storage(StorageBackend):
         return S3Writer(
             place.bucket,
             place.key,
-            chunk_size=SMALLEST_PART_BYTES,
+            None,
+            SMALLEST_PART_BYTES,
             connection=self._connection,
             path=path,
             size_bytes=size_bytes,

@@ -35,7 +35,7 @@ class S3Writer(S3FileBase):
         self,
         bucket: str,
         filename: str,
-        client: Any = None,
+        client: Any,
         chunk_size: int = 10485760,
         *,
         connection: S3Connection | None = None,
