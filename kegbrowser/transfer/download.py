@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -120,7 +120,7 @@ class Downloader:
 
     def _fetch(self, move: Move, progress: FileProgress) -> bool:
         """Fetch the file once, whole; False if its user would rather keep what is there by now."""
-        part = PartFile(move.place)
+        part = PartFile(move.place, overwrite=move.overwrite)
         try:
             part.reserve(move.file.size or 0, self._work.stop.check)
             self._fill(part, move.file, progress)
@@ -129,25 +129,34 @@ class Downloader:
             part.discard()
 
     def _fill(self, part: PartFile, file: FoundFile, progress: FileProgress) -> None:
-        size = file.size or 0
-        tuning, abilities = self._work.tuning, self._storage.capabilities
+        work, size = self._work, file.size or 0
+        tuning, abilities = work.tuning, self._storage.capabilities
         is_cut = abilities.parallel_parts and abilities.ranged_read and size >= 2 * tuning.range_bytes
         if not is_cut:
-            self._fetch_range(part, file, (0, size), progress, is_whole=True)
+            self._fetch_range(part, file, (0, size), progress, work.stop.check, is_whole=True)
             return
+
+        def fetch(span: tuple[int, int], check: Callable[[], None]) -> None:
+            self._fetch_range(part, file, span, progress, check)
+
         ranges = _ranges(size, tuning.range_bytes)
-        in_parallel(
-            ranges,
-            lambda piece: self._fetch_range(part, file, piece, progress, is_whole=False),
-            min(tuning.range_threads, -(-size // tuning.range_bytes)),
-        )
+        in_parallel(ranges, fetch, min(tuning.range_threads, -(-size // tuning.range_bytes)))
         if not file.etag:
             self._check_unchanged(file)
 
     def _fetch_range(
-        self, part: PartFile, file: FoundFile, span: tuple[int, int], progress: FileProgress, *, is_whole: bool
+        self,
+        part: PartFile,
+        file: FoundFile,
+        span: tuple[int, int],
+        progress: FileProgress,
+        check: Callable[[], None],
+        *,
+        is_whole: bool = False,
     ) -> None:
         """Fetch the bytes from `span[0]` up to `span[1]`; after a lost connection it goes on where it was.
+
+        `check` raises if another range failed: then this one is of no use.
 
         Raises:
             SourceChanged: the file is no longer the one that was planned; all of it must start anew.
@@ -170,6 +179,7 @@ class Downloader:
                         progress.move(len(piece))
                         attempts.succeed()
                         work.stop.check()
+                        check()
                 if at < end:
                     raise _changed(file)
             except SourceChanged:

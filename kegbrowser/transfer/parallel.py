@@ -26,7 +26,7 @@ class Lanes(Generic[T]):
     """Two lanes of threads, so that large files never hold up the small ones. A context manager.
 
     Tasks are put in by one thread, which waits when too many are ahead. An exception that leaves a task stops all of them
-    and comes out of `put` or `finish`; what may happen to a single file is handled within its task.
+    and comes out of `put` or `finish`; `Cancelled` cancels the job. What may happen to a single file is handled within its task.
 
     Args:
         token: of the job.
@@ -60,6 +60,8 @@ class Lanes(Generic[T]):
         if self._forget is not None:
             self._forget()
         if exc_type is not None:
+            if exc_type is Cancelled:
+                self._token.cancel()
             self.stop.cancel()
             self._await_clean_up()
 
@@ -134,9 +136,14 @@ class Lanes(Generic[T]):
                     task = lane.tasks.popleft()
                     self._room.notify()
                 self._carry_out(task)
+        except Cancelled:
+            # A dismissed question cancels the job as well, so that what is stalled is interrupted; not after a failure.
+            if not self.stop.is_cancelled:
+                self._token.cancel()
+            self.stop.cancel()
         except BaseException as error:  # the outermost frame of the thread: the job's own thread raises it again
             with self._lock:
-                if self._error is None and not isinstance(error, Cancelled):
+                if self._error is None:
                     self._error = error
             self.stop.cancel()
 
@@ -159,13 +166,20 @@ class _Lane(Generic[T]):
         self.idle = 0
 
 
-def in_parallel(tasks: Iterable[T], carry_out: Callable[[T], None], threads: int) -> None:
+def in_parallel(tasks: Iterable[T], carry_out: Callable[[T, Callable[[], None]], None], threads: int) -> None:
     """Do all tasks, `threads` at a time. The first exception ends it: no further task begins, and when the running ones have
-    ended it is raised. The tasks themselves must see a cancelled token.
+    ended it is raised.
+
+    Args:
+        carry_out: does a task; is given a check that raises `Cancelled` once another task has failed.
     """
     todo = iter(tasks)
     lock = threading.Lock()
     errors: list[BaseException] = []
+
+    def check() -> None:
+        if errors:
+            raise Cancelled
 
     def work() -> None:
         try:
@@ -176,7 +190,7 @@ def in_parallel(tasks: Iterable[T], carry_out: Callable[[T], None], threads: int
                     task = next(todo, _END)
                 if isinstance(task, _End):
                     return
-                carry_out(task)
+                carry_out(task, check)
         except BaseException as error:  # the outermost frame of the thread: the caller's raises it again
             with lock:
                 errors.append(error)

@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import shutil
+import stat
 import sys
 import threading
 from collections.abc import Callable
@@ -35,11 +36,15 @@ class PartFile:
 
     Either `publish` or `discard` ends it; the second of them does nothing.
 
+    Args:
+        target: where it will be; its folder is there.
+        overwrite: what is there is to be replaced; the new file gets its permissions, from the first byte on.
+
     Raises:
         PermissionDenied, QuotaExceeded, InvalidName: as the disk says, naming the target.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, overwrite: bool = False) -> None:
         self.target = target
         folder, name = os.path.split(target)
         ending = f".{secrets.token_hex(4)}{PART_ENDING}"
@@ -47,7 +52,8 @@ class PartFile:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         with local_errors("save", target):
-            self._fd = os.open(self.path, flags, 0o666)
+            mode = _mode_of(target) if overwrite else None
+            self._fd = os.open(self.path, flags, 0o666 if mode is None else mode)
         self._is_open = True
         self._is_there = True
         self._seek_lock = threading.Lock()
@@ -103,6 +109,9 @@ class PartFile:
                 os.fsync(self._fd)
                 self._close()
             if overwrite:
+                mode = _mode_of(self.target)
+                if mode is not None:
+                    os.chmod(self.path, mode)
                 os.replace(self.path, self.target)
             else:
                 rename_new(self.path, self.target)
@@ -135,6 +144,15 @@ class PartFile:
         if self._is_open:
             self._is_open = False
             os.close(self._fd)
+
+
+def _mode_of(path: str) -> int | None:
+    """Permissions of the file that is there; None if none is."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return stat.S_IMODE(found.st_mode) if stat.S_ISREG(found.st_mode) else None
 
 
 def rename_new(source: str, target: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import groupby
 from typing import IO
@@ -131,11 +131,12 @@ class _Deletion:
             folders = list(level)
             in_parallel(folders, self._delete_folder, min(BATCH_THREADS, len(folders)))
 
-    def _delete_batch(self, batch: dict[str, int]) -> None:
+    def _delete_batch(self, batch: dict[str, int], check: Callable[[], None]) -> None:
         """Delete some files; what has no answer yet when the connection breaks is asked for again."""
         attempts = Attempts(self._tuning.retry, self._token)
         while batch:
             self._token.check()
+            check()
             self._tracker.start(split_path(next(iter(batch)))[1], 0)
             lost: StorageError | None = None
             try:
@@ -164,8 +165,9 @@ class _Deletion:
                     self._tracker.fail(path, error)
                 return
 
-    def _delete_folder(self, folder: str) -> None:
+    def _delete_folder(self, folder: str, check: Callable[[], None]) -> None:
         self._token.check()
+        check()
         retry = self._tuning.retry
         is_container = self._storage.capabilities.containers_at_root and folder.count("/") == 1
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -114,7 +115,7 @@ def test_ranges_run_at_once_and_the_first_error_comes_out() -> None:
     meeting = threading.Barrier(4, timeout=5)
     begun: list[int] = []
 
-    def carry_out(number: int) -> None:
+    def carry_out(number: int, _check: Callable[[], None]) -> None:
         begun.append(number)
         if number < 4:
             meeting.wait()
@@ -125,3 +126,43 @@ def test_ranges_run_at_once_and_the_first_error_comes_out() -> None:
         in_parallel(range(1_000_000), carry_out, 4)
 
     assert len(begun) < 1_000_000
+
+
+def test_range_learns_that_another_one_failed() -> None:
+    has_failed = threading.Event()
+    checks: list[str] = []
+
+    def carry_out(number: int, check: Callable[[], None]) -> None:
+        if number == 0:
+            has_failed.set()
+            raise ConnectionLost("gone")
+        has_failed.wait(5)
+        while True:
+            check()
+            checks.append("still running")
+
+    with pytest.raises(ConnectionLost):
+        in_parallel(range(2), carry_out, 2)
+
+
+def test_dismissed_question_cancels_the_job_so_that_the_others_are_interrupted() -> None:
+    token = CancelToken()
+    interrupted = threading.Event()
+    token.on_cancel(interrupted.set)
+
+    def carry_out(number: int) -> None:
+        if number == 1:
+            raise Cancelled
+        assert interrupted.wait(5)
+        raise Cancelled
+
+    def run() -> None:
+        with Lanes(token, CancelToken(), TUNING, carry_out) as lanes:
+            lanes.put(0, is_large=False)
+            lanes.put(1, is_large=False)
+            lanes.finish()
+
+    with pytest.raises(Cancelled):
+        run()
+
+    assert interrupted.is_set()

@@ -70,6 +70,21 @@ def test_overwriting_replaces_a_link_and_not_what_it_leads_to(tmp_path: Path) ->
     assert (tmp_path / "x").read_bytes() == b"new"
 
 
+def test_private_file_stays_private_when_it_is_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "secret"
+    target.write_bytes(b"old")
+    target.chmod(0o600)
+    part = PartFile(str(target), overwrite=True)
+    mode_meanwhile = Path(part.path).stat().st_mode & 0o777
+    part.write_at(b"new", 0)
+
+    part.publish(3, None, overwrite=True)
+
+    assert mode_meanwhile == 0o600
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert target.read_bytes() == b"new"
+
+
 def test_longest_name_has_a_part_file_as_well(tmp_path: Path) -> None:
     target = tmp_path / ("é" * 127 + "x")
     part = PartFile(str(target))
