@@ -66,6 +66,7 @@ class Quirks:
         cuts_bodies_at: sends no more of an object than this, then closes.
         wrong_crc: says a checksum that is not the content's.
         loops: each page's token leads to the same page.
+        forgets_copies: says that a copy is made, and makes none.
         smallest_part: bytes of a part but the last.
     """
 
@@ -77,6 +78,7 @@ class Quirks:
     cuts_bodies_at: int | None = None
     wrong_crc: bool = False
     loops: bool = False
+    forgets_copies: bool = False
     smallest_part: int = 5 * 1024 * 1024
 
 
@@ -347,7 +349,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._upload()[2][int(self.query["partNumber"])] = stored
         else:
             self._check_free()
-            self._objects()[self.key] = stored
+            if not (answer and self.store.quirks.forgets_copies):
+                self._objects()[self.key] = stored
         if answer:
             self._xml(answer)
         else:

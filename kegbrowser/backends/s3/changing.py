@@ -12,7 +12,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from kegbrowser.backends.base import DeleteResult
-from kegbrowser.backends.errors import AlreadyExists, FileNotFoundInStorageError, SourceChanged, StorageError
+from kegbrowser.backends.errors import (
+    AlreadyExists,
+    FileNotFoundInStorageError,
+    InvalidName,
+    SourceChanged,
+    StorageError,
+)
 from kegbrowser.backends.s3.client import S3Connection
 from kegbrowser.backends.s3.heads import find_head
 from kegbrowser.backends.s3.parts import MAX_PARTS, MIB
@@ -39,7 +45,12 @@ def delete_keys(
     """Delete (key, path) pairs of one bucket; a key that is already gone counts as deleted."""
     pairs = iter(paths_by_key)
     while batch := dict(islice(pairs, BATCH_KEYS)):
-        singly = {key: path for key, path in batch.items() if connection.folds_names or _NOT_IN_XML.search(key)}
+        for key in list(batch):
+            try:
+                connection.refuse_folded(Deed("delete", "delete", bucket, key, batch[key]))
+            except InvalidName as error:
+                yield DeleteResult(batch.pop(key), error)
+        singly = {key: path for key, path in batch.items() if _NOT_IN_XML.search(key)}
         together = {key: path for key, path in batch.items() if key not in singly}
         if together:
             yield from _delete_together(connection, bucket, together)
