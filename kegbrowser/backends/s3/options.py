@@ -112,8 +112,8 @@ def open_storage(options: Mapping[str, str], name: str) -> StorageBackend:
 
 def complete_endpoint(text: str) -> str:
     """The endpoint's URL of what was typed: a bare `host:port` means https."""
-    text = text.strip().rstrip("/")
-    return f"https://{text}" if text and "://" not in text else text
+    text = text.strip()
+    return (f"https://{text}" if text and "://" not in text else text).rstrip("/")
 
 
 def suggest_name(options: Mapping[str, str]) -> str:
