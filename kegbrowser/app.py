@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QLocale, QObject, QTimer, Slot
+from PySide6.QtCore import QObject, QTimer, Slot
 from PySide6.QtWidgets import QApplication
 
 from kegbrowser import __version__
@@ -104,11 +104,14 @@ class Application(QObject):
     @Slot()
     def _after_first_paint(self) -> None:
         self.connections.connections_changed.connect(self._on_first_connections)
-        self.connections.prepare(lambda: playground.ensure_playground(
-            self._places, self._connection_store, self._settings_store
-        ))  # fmt: skip
+        self.connections.prepare(self._prepare)
         for notice in self._settings_store.take_notices():
             self.connections.notice_raised.emit(notice)
+
+    def _prepare(self) -> None:
+        """A thread's work: a helper for the first listing, and at the very first start the Playground."""
+        self._pool.prepare(tuple({connection.kind for connection in self.connections.all()}))
+        playground.ensure_playground(self._places, self._connection_store, self._settings_store)
 
     @Slot(object)
     def _on_first_connections(self, _connections: object) -> None:
@@ -165,8 +168,6 @@ def run_window(arguments: Sequence[str], started: Callable[[Application], None] 
     app.setApplicationDisplayName("Kegbrowser")
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("org.kegbrowser.Kegbrowser")
-    if QLocale.system().language() == QLocale.Language.C:
-        QLocale.setDefault(QLocale("en_SE"))  # no locale is set: English words, dates that nobody can misread
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     user_places = places.Places.of_user()
     user_places.make()

@@ -8,8 +8,6 @@ from typing import Any
 
 from PySide6.QtCore import (
     QAbstractTableModel,
-    QDateTime,
-    QLocale,
     QModelIndex,
     QObject,
     QPersistentModelIndex,
@@ -22,6 +20,7 @@ from PySide6.QtCore import (
 from kegbrowser.backends.base import ListEntry
 from kegbrowser.backends.errors import StorageError
 from kegbrowser.backends.locations import RemotePath
+from kegbrowser.models.formats import size_text, time_text
 from kegbrowser.models.rows import Rows, Totals
 from kegbrowser.services.lister import DirectoryLister
 from kegbrowser.transfer.events import PageListed
@@ -85,7 +84,6 @@ class ListingModel(QAbstractTableModel):
         self._lister = lister
         self._kind_of = kind_of
         self._icon_of = icon_of
-        self._locale = QLocale()
         self._folder: RemotePath | None = None
         self._state = ListingState.NOTHING
         self._error: StorageError | None = None
@@ -245,18 +243,11 @@ class ListingModel(QAbstractTableModel):
             return shown_name(rows.names[number])
         if column == Column.SIZE:
             size = rows.size(number)
-            return (
-                ""
-                if size is None
-                else self._locale.formattedDataSize(size, 1, QLocale.DataSizeFormat.DataSizeIecFormat)
-            )
+            return "" if size is None else size_text(size)
         if column == Column.KIND:
             return self._kind_of(*rows.identity(number))
         moment = rows.modified_utc(number)
-        if moment is None:
-            return ""
-        local = QDateTime.fromSecsSinceEpoch(int(moment.timestamp()))
-        return self._locale.toString(local, QLocale.FormatType.ShortFormat)
+        return "" if moment is None else time_text(moment)
 
     def flags(self, index: Index) -> Qt.ItemFlag:
         if not index.isValid():

@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QLocale, QModelIndex, QObject, Qt, Slot
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Slot
 
+from kegbrowser.models.formats import number_text, size_text
 from kegbrowser.models.listing import Index, shown_name
 from kegbrowser.services.transfer import Transfer, TransferKind, TransferState
 from kegbrowser.services.transfers import TransferQueue
@@ -31,7 +32,6 @@ class TransfersModel(QAbstractTableModel):
 
     def __init__(self, queue: TransferQueue, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._locale = QLocale()
         self._transfers: list[Transfer] = []
         queue.transfer_added.connect(self._on_transfer_added)
         queue.transfer_changed.connect(self._on_transfer_changed)
@@ -110,7 +110,7 @@ class TransfersModel(QAbstractTableModel):
                 return self._progress_text(transfer)
             case TransferColumn.SPEED:
                 rate = int(transfer.rate_bytes_per_s)
-                return self.tr("%s/s") % self._size(rate) if rate and not transfer.state.is_final else ""
+                return self.tr("%s/s") % size_text(rate) if rate and not transfer.state.is_final else ""
             case TransferColumn.REMAINING:
                 return "" if transfer.remaining_s is None else self.duration(transfer.remaining_s)
             case TransferColumn.STATUS:
@@ -167,14 +167,14 @@ class TransfersModel(QAbstractTableModel):
         if transfer.kind in (TransferKind.DELETE, TransferKind.RENAME):
             if not progress.files_total:
                 return ""
-            done = self._locale.toString(progress.files_done)
-            return self.tr("%1 of %2").replace("%1", done).replace("%2", self._locale.toString(progress.files_total))
+            done = number_text(progress.files_done)
+            return self.tr("%1 of %2").replace("%1", done).replace("%2", number_text(progress.files_total))
         if not progress.bytes_total and not progress.files_total:
             return ""
-        size = self._size(progress.bytes_total)
-        text = self.tr("%1 of %2").replace("%1", self._size(progress.bytes_done)).replace("%2", size)
+        size = size_text(progress.bytes_total)
+        text = self.tr("%1 of %2").replace("%1", size_text(progress.bytes_done)).replace("%2", size)
         if progress.files_total > 1:
-            files = f"{self._locale.toString(progress.files_done)}/{self._locale.toString(progress.files_total)}"
+            files = f"{number_text(progress.files_done)}/{number_text(progress.files_total)}"
             return f"{text} · {self.tr('%s files') % files}"
         return text
 
@@ -184,9 +184,6 @@ class TransfersModel(QAbstractTableModel):
             lines.append(transfer.error.hint)
         lines += [failure.error.message for failure in transfer.failures[:10]]
         return "\n".join(dict.fromkeys(lines))
-
-    def _size(self, size_bytes: int) -> str:
-        return self._locale.formattedDataSize(size_bytes, 1, QLocale.DataSizeFormat.DataSizeIecFormat)
 
     def duration(self, seconds: float) -> str:
         """A time span in its two largest units, rounded so that it does not jump about."""

@@ -9,7 +9,8 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QSplitter, QToolBu
 from kegbrowser.backends.locations import RemotePath
 from kegbrowser.backends.registry import backend
 from kegbrowser.models.folder_tree import FolderTreeModel
-from kegbrowser.models.listing import ListingModel, ListingState
+from kegbrowser.models.formats import number_text, size_text
+from kegbrowser.models.listing import ListingModel, ListingState, shown_name
 from kegbrowser.services.connections import Connections
 from kegbrowser.ui import icons
 from kegbrowser.ui.actions import Actions, Needs
@@ -116,6 +117,14 @@ class Browser(QWidget):
         info = backend(connection.kind)
         return info.locate(info.with_defaults(connection.options), path.path).url()
 
+    def title(self) -> str:
+        """Where the window is, for its title: the folder and the connection. The system adds the program's name."""
+        folder = self.folder
+        connection = self._connections.get(folder.connection_id) if folder is not None else None
+        if folder is None or connection is None:
+            return ""
+        return connection.name if folder.is_root else f"{shown_name(folder.name)} — {connection.name}"
+
     def retint(self) -> None:
         """Take the icons of the theme that is in force now."""
         self.path_bar.retint()
@@ -186,7 +195,7 @@ class Browser(QWidget):
         self._listing.show_folder(folder)
         self.tree.show_folder(folder)
         self._show_path(folder)
-        self.messages.hide()
+        self.messages.leave_folder()
         self.state_changed.emit()
 
     @Slot(object)
@@ -255,18 +264,17 @@ def summary_of(widget: QWidget, listing: ListingModel, chosen: list[int]) -> str
     """What the line below the contents says: the selection's sum, else the folder's."""
     if listing.folder is None:
         return ""
-    locale = widget.locale()
     totals = listing.totals(chosen or None)
     count = totals.files + totals.folders
-    parts = [locale.toString(count), widget.tr("item") if count == 1 else widget.tr("items")]
+    parts = [number_text(count), widget.tr("item") if count == 1 else widget.tr("items")]
     if chosen:
         parts.append(widget.tr("selected"))
     text = " ".join(parts)
     if totals.files:
-        text += f" · {locale.formattedDataSize(totals.bytes, 1, locale.DataSizeFormat.DataSizeIecFormat)}"
+        text += f" · {size_text(totals.bytes)}"
     hidden = listing.total_rows - listing.rowCount()
     if hidden and not chosen:
-        text += f" · {widget.tr('%s hidden by the filter').replace('%s', locale.toString(hidden))}"
+        text += f" · {widget.tr('%s hidden by the filter').replace('%s', number_text(hidden))}"
     if listing.state is ListingState.LISTING:
         text += f" · {widget.tr('still listing…')}"
     elif listing.state is ListingState.STOPPED:

@@ -64,6 +64,7 @@ class ConnectionDialog(QDialog):
         self._test: Operation | None = None
         self._name_is_ours = connection is None
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setObjectName("connection_dialog")
         self.setWindowTitle(self.tr("New Connection") if connection is None else self.tr("Edit Connection"))
         self._infos = [info for info in backends().values() if info.kind not in HIDDEN_KINDS]
         self._forms = [OptionForm(info) for info in self._infos]
@@ -145,6 +146,7 @@ class ConnectionDialog(QDialog):
         self._test_button.setAutoDefault(False)
         self._test_button.clicked.connect(self._on_test_clicked)
         box.addButton(self._test_button, QDialogButtonBox.ButtonRole.ActionRole)
+        box.button(QDialogButtonBox.StandardButton.Cancel).setAutoDefault(False)
         self._save_button = box.button(QDialogButtonBox.StandardButton.Save)
         self._save_button.setObjectName("save_connection")
         self._save_button.setDefault(True)
@@ -245,19 +247,22 @@ class ConnectionDialog(QDialog):
         self._test_button.setEnabled(False)
         self._test = self._operations.test(lambda: spec)
 
+    def _end_test(self) -> None:
+        self._test = None
+        self._test_button.setEnabled(True)
+        self._test_button.setFocus()
+
     @Slot(object, object)
     def _on_operation_finished(self, operation: Operation, report: ConnectionReport) -> None:
         if operation == self._test:
-            self._test = None
-            self._test_button.setEnabled(True)
+            self._end_test()
             self._say(report.message, "success")
 
     @Slot(object, object)
     def _on_operation_failed(self, operation: Operation, error: StorageError) -> None:
         if operation != self._test:
             return
-        self._test = None
-        self._test_button.setEnabled(True)
+        self._end_test()
         self._say(f"{error.message} {error.hint}".strip(), "error")
         if isinstance(error, UnknownHostKey):
             self.host_key_asked.emit(error)

@@ -224,8 +224,7 @@ class MainWindow(QMainWindow):
 
     @Slot(object)
     def _on_folder_changed(self, folder: object) -> None:
-        name = self._browser.address_of(folder) if folder is not None else ""  # type: ignore[arg-type]
-        self.setWindowTitle(f"{name} — Kegbrowser" if name else "Kegbrowser")
+        self.setWindowTitle(self._browser.title())
 
     @Slot(object)
     def _on_transfer_added(self, transfer: Transfer) -> None:

@@ -81,6 +81,12 @@ class MessageBar(QFrame):
         if tone in (Tone.INFO, Tone.SUCCESS):
             self._timer.start(SHOWN_MS)
 
+    @Slot()
+    def leave_folder(self) -> None:
+        """Another folder is shown: what was said of the old one goes; warnings stay until they are closed."""
+        if self._tone is not Tone.WARNING:
+            self.hide()
+
     def retint(self) -> None:
         """Take the icons of the theme that is in force now."""
         self._icon.setPixmap(icons.icon(_ICONS[self._tone]).pixmap(QSize(18, 18), self.devicePixelRatioF()))

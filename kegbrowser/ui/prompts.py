@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from PySide6.QtCore import QCoreApplication, QDateTime, QLocale, QObject, Qt, Slot
+from PySide6.QtCore import QCoreApplication, QObject, Qt, Slot
 from PySide6.QtWidgets import (
     QCheckBox,
     QDialog,
@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from kegbrowser.models.formats import number_text, size_text, time_text
 from kegbrowser.models.listing import shown_name
 from kegbrowser.services.transfers import Prompt, TransferQueue
 from kegbrowser.transfer.questions import (
@@ -124,7 +125,7 @@ class ConflictDialog(QDialog):
         for row, (label, size, modified) in enumerate(rows):
             grid.addWidget(QLabel(label), row, 0, Qt.AlignmentFlag.AlignRight)
             grid.addWidget(QLabel("" if size is None else size_text(size)), row, 1, Qt.AlignmentFlag.AlignRight)
-            moment = "" if modified is None else _time_text(modified.timestamp())
+            moment = "" if modified is None else time_text(modified)
             is_newer = newest if row == 0 else newest is False
             grid.addWidget(QLabel(f"{moment} {self.tr('(newer)')}" if is_newer and moment else moment), row, 2)
         grid.setColumnStretch(2, 1)
@@ -192,43 +193,33 @@ class DeleteDialog(QMessageBox):
         return DeleteAnswer(confirmed=True) if self.clickedButton() is self._delete else None
 
 
-def size_text(size_bytes: int) -> str:
-    """A size for people, as "1.5 MiB"."""
-    return QLocale().formattedDataSize(size_bytes, 1, QLocale.DataSizeFormat.DataSizeIecFormat)
-
-
-def _time_text(timestamp: float) -> str:
-    return QLocale().toString(QDateTime.fromSecsSinceEpoch(int(timestamp)), QLocale.FormatType.ShortFormat)
-
-
 def _delete_heading(question: DeleteQuestion) -> str:
     if question.sources == 1 and question.names:
         return _tr("Delete “%s”?").replace("%s", shown_name(question.names[0]))
-    return _tr("Delete these %n items?", question.sources)
+    return _tr("Delete these %s items?").replace("%s", number_text(question.sources))
 
 
 def _delete_text(question: DeleteQuestion) -> str:
     counted = question.counted
-    files = _tr("%n file(s)", counted.files)
-    folders = _tr("%n folder(s)", counted.folders)
-    what = f"{files}, {folders}" if counted.folders else files
-    lines = [f"{what}, {size_text(counted.bytes)}"]
+    what = [_count(counted.files, _tr("1 file"), _tr("%s files"))]
+    if counted.folders:
+        what.append(_count(counted.folders, _tr("1 folder"), _tr("%s folders")))
+    lines = [f"{', '.join(what)}, {size_text(counted.bytes)}"]
     if question.sources > 1:
         names = ", ".join(f"“{shown_name(name)}”" for name in question.names[:5])
         lines.append(f"{names}…" if question.sources > len(question.names[:5]) else names)
     if question.can_be_undone is None:
-        lines.append(_tr("Whether they can be brought back depends on the storage."))
+        lines.append(_tr("Whether this can be undone depends on the storage."))
     elif question.can_be_undone:
-        lines.append(_tr("The storage keeps earlier versions: they can be brought back."))
+        lines.append(_tr("The storage keeps earlier versions: this can be undone."))
     else:
-        lines.append(_tr("They cannot be brought back."))
+        lines.append(_tr("This cannot be undone."))
     return "\n\n".join(lines)
 
 
-def _tr(text: str, count: int = -1) -> str:
-    translated = QCoreApplication.translate("Prompts", text, None, count)
-    if count < 0:
-        return translated
-    # Without a translation file Qt leaves the English plural marks in.
-    number = QLocale().toString(count)
-    return translated.replace("%n", number).replace(f"{count}", number).replace("(s)", "" if count == 1 else "s")
+def _count(number: int, one: str, many: str) -> str:
+    return one if number == 1 else many.replace("%s", number_text(number))
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("Prompts", text)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QDateTime, QLocale, QSize, Qt, Slot
+from PySide6.QtCore import QSize, Qt, Slot
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from kegbrowser.backends.base import ListEntry
 from kegbrowser.backends.errors import StorageError
 from kegbrowser.backends.locations import RemotePath
+from kegbrowser.models.formats import number_text, size_text, time_text
 from kegbrowser.models.listing import shown_name
 from kegbrowser.services.operations import FileOperations, Operation
 from kegbrowser.transfer.events import Counted
 from kegbrowser.ui import icons
-from kegbrowser.ui.prompts import size_text
 
 
 class PropertiesDialog(QDialog):
@@ -105,19 +105,16 @@ class PropertiesDialog(QDialog):
             self._facts.setText(f"{error.message} {error.hint}".strip())
 
     def _counted_text(self, counted: Counted) -> str:
-        locale = QLocale()
-        files = self.tr("%1 files, %2 folders").replace("%1", locale.toString(counted.files))
-        return f"{size_text(counted.bytes)} · {files.replace('%2', locale.toString(counted.folders))}"
+        files = self.tr("%1 files, %2 folders").replace("%1", number_text(counted.files))
+        return f"{size_text(counted.bytes)} · {files.replace('%2', number_text(counted.folders))}"
 
     def _show_entry(self, entry: ListEntry) -> None:
         self._form.removeRow(self._facts)
-        locale = QLocale()
         if not entry.is_folder and entry.size is not None:
-            exact = self.tr("%s bytes") % locale.toString(entry.size)
+            exact = self.tr("%s bytes") % number_text(entry.size)
             self._size.setText(f"{size_text(entry.size)} ({exact})" if entry.size >= 1024 else exact)
         if entry.last_modified is not None:
-            moment = QDateTime.fromSecsSinceEpoch(int(entry.last_modified.timestamp()))
-            self._add(self.tr("Modified"), locale.toString(moment, QLocale.FormatType.LongFormat))
+            self._add(self.tr("Modified"), time_text(entry.last_modified, long=True))
         for label, value in (
             (self.tr("Type"), entry.content_type),
             (self.tr("Permissions"), "" if entry.permissions is None else _mode_text(entry)),
