@@ -15,6 +15,7 @@ from kegbrowser.backends.errors import (
     SourceChanged,
     StorageError,
 )
+from kegbrowser.backends.registry import ConnectionSpec, backend
 from kegbrowser.transfer.context import JobContext
 from kegbrowser.transfer.emptying import remove_empty_folders
 from kegbrowser.transfer.events import JobReport
@@ -41,7 +42,7 @@ def copy(job: Copy, context: JobContext, tuning: Tuning) -> JobReport:
         NotSupported: a folder into itself.
     """
     source, target = context.open(job.spec), context.open(job.target_spec)
-    if source is target:
+    if source is target or _is_same_place(job.spec, job.target_spec):
         _refuse_into_itself(job)
     with Tracker(context.emit) as tracker:
         work = Work(context, tuning, tracker, job.policy)
@@ -256,6 +257,16 @@ class Copier:
 
     def _try(self, action: Callable[[], T]) -> T:
         return retrying(action, self._work.tuning.retry, self._work.stop)
+
+
+def _is_same_place(first: ConnectionSpec, second: ConnectionSpec) -> bool:
+    """Whether two connections lead to the same root, perhaps as different users."""
+    if first.kind != second.kind:
+        return False
+    info = backend(first.kind)
+    hidden = {*info.secret_keys, "access_key_id", "username"}
+    keys = {field.key for field in info.fields} - hidden
+    return all(first.options.get(key, "") == second.options.get(key, "") for key in keys)
 
 
 def _refuse_into_itself(job: Copy) -> None:

@@ -53,7 +53,13 @@ class PartFile:
         flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         with local_errors("save", target):
             mode = _mode_of(target) if overwrite else None
-            self._fd = os.open(self.path, flags, 0o666 if mode is None else mode)
+            try:
+                self._fd = os.open(self.path, flags, 0o666 if mode is None else mode)
+            except OSError as exc:
+                if exc.errno != errno.ENAMETOOLONG:
+                    raise
+                self.path = os.path.join(folder, ending)  # a disk that takes less than most
+                self._fd = os.open(self.path, flags, 0o666 if mode is None else mode)
         self._is_open = True
         self._is_there = True
         self._seek_lock = threading.Lock()

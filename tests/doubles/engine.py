@@ -79,7 +79,7 @@ class Engine:
     def whole(self, job: Job) -> JobReport:
         """Run a job in which nothing may fail."""
         report = self.report(job)
-        assert report.failures == ()
+        assert [(failure.path, failure.error.message) for failure in report.failures] == []
         assert report.files_done + report.files_skipped == report.files_total
         return report
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kegbrowser.backends.errors import Cancelled, PermissionDenied, QuotaExceeded, StorageError
+from kegbrowser.backends.errors import Cancelled, InvalidName, PermissionDenied, QuotaExceeded, StorageError
 from kegbrowser.backends.local import LocalStorage
 from kegbrowser.transfer.events import PageListed
 from kegbrowser.transfer.jobs import (
@@ -29,6 +29,7 @@ from kegbrowser.transfer.jobs import (
 from kegbrowser.transfer.questions import ConflictAnswer, ConflictChoice, DeleteAnswer
 from kegbrowser.transfer.retry import RetryPolicy
 from kegbrowser.transfer.tuning import MIB, Tuning
+from tests.conformance.names import HOSTILE_NAMES
 from tests.conformance.place import Place
 from tests.doubles.engine import Engine, pattern
 from tests.integration.engine_places import (
@@ -95,6 +96,34 @@ def test_time_of_a_file_survives_the_way_up_and_down(place: Place, tmp_path: Pat
 
     stamp = (tmp_path / "back" / "f").stat().st_mtime
     assert stamp == 981173106 if storage.capabilities.set_modified else stamp > 981173106
+
+
+def test_hostile_names_come_down_apart_and_stay_in_the_folder(place: Place, tmp_path: Path) -> None:
+    names = [name for title, name in HOSTILE_NAMES.items() if title not in place.forbidden_names]
+    for name in names:
+        place.raw_put(name, name.encode("utf-8", "surrogatepass"))
+    destination = tmp_path / "in" / "here"
+
+    with Engine(tuning=TUNING) as engine:
+        everything = Source("", is_folder=True)
+        report = engine.whole(Download(engine.adopt(place.connect(), place.kind), (everything,), str(destination)))
+
+    arrived = sorted(files_in(destination).values())
+    assert arrived == sorted(name.encode("utf-8", "surrogatepass") for name in names)
+    assert report.files_done == len(names) > 40
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["here"]
+
+
+def test_name_that_is_no_text_goes_up_or_fails_by_name(place: Place, tmp_path: Path) -> None:
+    fill(tmp_path / "d", {"good": b"x", "bad \udcff": b"y"})
+
+    with Engine(tuning=TUNING) as engine:
+        report = engine.report(Upload(engine.adopt(place.connect(), place.kind), (str(tmp_path / "d"),), ""))
+
+    assert report.files_done + report.files_failed == report.files_total == 2
+    assert all(isinstance(failure.error, InvalidName) for failure in report.failures)
+    assert "d/good" in place.raw_names()
 
 
 @pytest.mark.parametrize(

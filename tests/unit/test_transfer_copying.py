@@ -102,6 +102,17 @@ def test_folder_is_not_copied_into_itself() -> None:
         assert files_of(storage, "d/") == FILES
 
 
+def test_folder_is_not_copied_into_itself_by_way_of_another_connection() -> None:
+    storage = MemoryStorage(store="shared")
+    put(storage, "d/f")
+
+    with Engine() as engine:
+        specs = [engine.adopt(MemoryStorage(store="shared"), store="shared") for _ in range(2)]
+        with pytest.raises(NotSupported, match="into itself"):
+            engine.run(Copy(specs[0], (Source("d/", is_folder=True),), specs[1], "d/e/"))
+        assert files_of(storage) == {"d/f": b"x"}
+
+
 def test_copy_beside_itself_gets_another_name() -> None:
     storage = MemoryStorage()
     put(storage, "d/f.txt", NEW)
@@ -160,7 +171,7 @@ def test_source_that_cannot_be_read_is_not_removed() -> None:
         put(source, f"d/{name}", name.encode())
 
     with Engine() as engine:
-        specs = engine.adopt(source), engine.adopt(target)
+        specs = engine.adopt(source, store="source"), engine.adopt(target, store="target")
         report = engine.report(Copy(specs[0], (Source("d/", is_folder=True),), specs[1], "", move=True))
         assert [entry.name for entry in source.list("d/")] == ["b"]
         assert files_of(target) == {"d/a": b"a", "d/c": b"c"}
@@ -178,7 +189,7 @@ def test_source_that_changed_after_it_was_copied_is_not_removed() -> None:
     put(source, "f", NEW)
 
     with Engine() as engine:
-        specs = engine.adopt(source), engine.adopt(target)
+        specs = engine.adopt(source, store="source"), engine.adopt(target, store="target")
         report = engine.report(Copy(specs[0], (Source("f", is_folder=False),), specs[1], "", move=True))
         assert files_of(source) == {"f": b"newer than what was read"}
 
@@ -211,7 +222,7 @@ def test_lost_connection_starts_the_file_anew() -> None:
     put(source, "f", pattern(5_000))
 
     with Engine() as engine:
-        specs = engine.adopt(source), engine.adopt(target)
+        specs = engine.adopt(source, store="source"), engine.adopt(target, store="target")
         engine.whole(Copy(specs[0], (Source("f", is_folder=False),), specs[1], ""))
         assert files_of(target) == {"f": pattern(5_000)}
 
