@@ -220,7 +220,13 @@ class RemoteFile(ABC):
         self.close()
 
     def iter_chunks(self, chunk_size: int = DEFAULT_CHUNK_BYTES) -> Iterator[bytes]:
-        """Read to the end in pieces of `chunk_size` bytes; only the last one may be shorter, none is empty."""
+        """Read to the end in pieces of `chunk_size` bytes; only the last one may be shorter, none is empty.
+
+        Raises:
+            ValueError: `chunk_size` is less than one.
+        """
+        if chunk_size < 1:
+            raise ValueError("A chunk has at least one byte.")
         while True:
             pieces: list[bytes] = []
             missing = chunk_size

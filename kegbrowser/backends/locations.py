@@ -109,6 +109,7 @@ class Location:
                 never holds the part before an "@".
         """
         scheme, separator, rest = url.strip().partition("://")
+        _bytes_of(rest)  # refuses what has no bytes
         scheme = scheme.lower()
         if not separator or scheme not in SCHEMES:
             raise InvalidOptions(
@@ -116,7 +117,7 @@ class Location:
                 hint="Write s3://bucket/key, azure://account/container/blob or sftp://user@host:22/path.",
             )
         authority, _slash, encoded = rest.partition("/")
-        path = unquote_to_bytes(encoded).decode("utf-8", "surrogateescape")
+        path = _decode(encoded)
         username, at, host = authority.rpartition("@")
         if ":" in username:
             raise InvalidOptions(
@@ -133,22 +134,38 @@ class Location:
         return cls(scheme, _decode(host), path, _decode(username), port)
 
     def url(self) -> str:
-        """The URL that `parse` turns into this location."""
-        user = f"{quote(self.username, safe='')}@" if self.username else ""
-        host = f"[{self.authority}]" if ":" in self.authority else quote(self.authority, safe="")
+        """The URL that `parse` turns into this location.
+
+        Raises:
+            InvalidOptions: a name holds half a surrogate pair, which has no bytes (PEP 383 escapes have).
+        """
+        user = f"{quote(_bytes_of(self.username), safe='')}@" if self.username else ""
+        is_address = self.scheme == "sftp" and ":" in self.authority  # IPv6
+        authority = quote(_bytes_of(self.authority), safe=":" if is_address else "")
+        host = f"[{authority}]" if is_address else authority
         port = f":{self.port}" if self.port is not None else ""
-        path = quote(self.path.encode("utf-8", "surrogateescape"), safe=_SAFE)
+        path = quote(_bytes_of(self.path), safe=_SAFE)
         return f"{self.scheme}://{user}{host}{port}/{path}"
 
 
 _AUTHORITY_WORD = {"s3": "bucket", "azure": "account", "sftp": "host"}
 
 
+def _bytes_of(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise InvalidOptions(
+            "The address holds a letter that cannot be stored anywhere.", hint="Type the address anew."
+        ) from None
+
+
 def _decode(text: str) -> str:
-    return unquote_to_bytes(text).decode("utf-8", "surrogateescape")
+    return unquote_to_bytes(_bytes_of(text)).decode("utf-8", "surrogateescape")
 
 
 def _split_port(host: str) -> tuple[str, int | None]:
+    """The text is never repeated in an error: behind a colon people write passwords."""
     if host.startswith("["):  # an IPv6 address
         address, _bracket, rest = host[1:].partition("]")
         port_text = rest.removeprefix(":")
@@ -156,6 +173,8 @@ def _split_port(host: str) -> tuple[str, int | None]:
         address, _colon, port_text = host.partition(":")
     if not port_text:
         return address, None
-    if not port_text.isdecimal() or not 0 < int(port_text) < 65536:
-        raise InvalidOptions(f"“{port_text}” is not a port.", hint="A port is a number from 1 to 65535.")
+    if not (port_text.isascii() and port_text.isdecimal() and len(port_text) <= 5 and 0 < int(port_text) < 65536):
+        raise InvalidOptions(
+            "What follows the colon in the address is not a port.", hint="A port is a number from 1 to 65535."
+        )
     return address, int(port_text)

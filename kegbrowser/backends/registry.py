@@ -7,6 +7,7 @@ split between what is written down and what goes to the keyring all follow from 
 from __future__ import annotations
 
 import enum
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,8 @@ from importlib.metadata import entry_points
 from kegbrowser.backends.base import StorageBackend
 from kegbrowser.backends.errors import InvalidOptions
 from kegbrowser.backends.locations import Location
+
+log = logging.getLogger(__name__)
 
 ENTRY_POINT_GROUP = "kegbrowser.backends"
 _BUILT_IN = {name: f"kegbrowser.backends.{name}" for name in ("s3", "azure", "sftp", "local", "memory")}
@@ -136,9 +139,9 @@ class BackendInfo:
         Raises:
             InvalidOptions: a required option is missing, or a value is none of its kind; names the field's label.
         """
-        complete: dict[str, str] = {}
+        complete = self.with_defaults(options)
         for field in self.fields:
-            value = options.get(field.key, "") or field.default
+            value = complete[field.key]
             shown = field.shown_if is None or complete.get(field.shown_if[0], "") in field.shown_if[1]
             if field.required and shown and not value:
                 raise InvalidOptions(f"“{field.label}” is missing.", hint=f"Fill in “{field.label}”.")
@@ -146,7 +149,6 @@ class BackendInfo:
                 raise InvalidOptions(f"“{field.label}” must be a number.", hint=f"Correct “{field.label}”.")
             if field.kind is FieldKind.CHOICE and value and value not in {choice for choice, _ in field.choices}:
                 raise InvalidOptions(f"“{field.label}” has no choice “{value}”.", hint=f"Correct “{field.label}”.")
-            complete[field.key] = value
         return complete
 
 
@@ -154,14 +156,23 @@ class BackendInfo:
 def backends() -> dict[str, BackendInfo]:
     """All backends by kind: those shipped here, and those that other packages register as entry points.
 
-    Importing a backend package imports no SDK.
+    Importing a backend package imports no SDK. One of another package that cannot be loaded is left out.
     """
     found: dict[str, BackendInfo] = {}
     for name, module in _BUILT_IN.items():
         found[name] = _load_module(module)
     for point in entry_points(group=ENTRY_POINT_GROUP):
-        if point.name not in found:
-            found[point.name] = point.load()
+        if point.name in found:
+            continue
+        try:
+            info = point.load()
+        except (ImportError, AttributeError, SyntaxError) as exc:
+            log.warning("the storage “%s” of another package cannot be loaded: %s", point.name, exc)
+            continue
+        if isinstance(info, BackendInfo):
+            found[point.name] = info
+        else:
+            log.warning("the storage “%s” of another package is none: %s", point.name, type(info).__name__)
     return found
 
 
