@@ -12,10 +12,10 @@ from kegbrowser.transfer.retry import RetryPolicy, retrying
 
 
 def remove_empty_folders(storage: StorageBackend, top: str, policy: RetryPolicy, token: CancelToken) -> None:
-    """Remove `top` and the folders below it, deepest first, but none that holds a file or leads to one."""
+    """Remove `top` and the folders below it, deepest first, but none that holds a file or leads to one, and no container."""
     top = as_folder(top)
     folders: set[str] = {top}
-    kept: set[str] = set()
+    kept: set[str] = {top} if is_container(storage, top) else set()
     try:
         for entry in list_all(storage, top, policy, token):
             if entry.is_folder and not entry.link_target:
@@ -37,6 +37,11 @@ def remove_folder(storage: StorageBackend, folder: str, policy: RetryPolicy, tok
     except FolderNotEmpty:
         return False
     return True
+
+
+def is_container(storage: StorageBackend, folder: str) -> bool:
+    """Whether a folder's path is that of a bucket or container."""
+    return storage.capabilities.containers_at_root and folder.count("/") == 1
 
 
 def deepest_first(folders: Iterable[str]) -> list[str]:

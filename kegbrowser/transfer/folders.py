@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kegbrowser.backends.base import StorageBackend, as_folder, split_path
 from kegbrowser.backends.errors import AlreadyExists, FileNotFoundInStorageError, NotSupported
 from kegbrowser.transfer.context import JobContext
-from kegbrowser.transfer.emptying import holds_anything, remove_empty_folders
+from kegbrowser.transfer.emptying import holds_anything, is_container, remove_empty_folders
 from kegbrowser.transfer.events import JobReport
 from kegbrowser.transfer.jobs import ConflictPolicy, MakeFolder, Rename
 from kegbrowser.transfer.moving import Move, Work, move_all
@@ -38,7 +38,7 @@ def rename(job: Rename, context: JobContext, tuning: Tuning) -> JobReport:
     source, target = job.source.path, job.target_path
     if job.source.is_folder:
         source, target = as_folder(source), as_folder(target)
-        _refuse_nonsense(source, target)
+        _refuse_nonsense(storage, source, target)
     with Tracker(context.emit) as tracker:
         work = Work(context, tuning, tracker, ConflictPolicy.SKIP)
         if source == target:
@@ -54,8 +54,14 @@ def rename(job: Rename, context: JobContext, tuning: Tuning) -> JobReport:
         return tracker.report()
 
 
-def _refuse_nonsense(source: str, target: str) -> None:
+def _refuse_nonsense(storage: StorageBackend, source: str, target: str) -> None:
     name = split_path(source)[1]
+    if is_container(storage, source):
+        raise NotSupported(
+            f"“{name}” cannot be renamed: a bucket or container keeps its name.",
+            path=source,
+            hint="Make a new one and move the files.",
+        )
     if not source:
         raise NotSupported("The top of a storage cannot be renamed.", path=source)
     if target != source and target.startswith(source):

@@ -13,7 +13,7 @@ from kegbrowser.backends.base import StorageBackend, split_path
 from kegbrowser.backends.errors import Cancelled, NotSupported, StorageError
 from kegbrowser.transfer.context import JobContext
 from kegbrowser.transfer.counting import Counter, Item, walk_sources
-from kegbrowser.transfer.emptying import deepest_first, holds_anything, remove_folder
+from kegbrowser.transfer.emptying import deepest_first, holds_anything, is_container, remove_folder
 from kegbrowser.transfer.events import Counted, JobReport
 from kegbrowser.transfer.jobs import Delete, Source
 from kegbrowser.transfer.parallel import in_parallel
@@ -169,10 +169,9 @@ class _Deletion:
         self._token.check()
         check()
         retry = self._tuning.retry
-        is_container = self._storage.capabilities.containers_at_root and folder.count("/") == 1
         try:
             # Some servers delete a bucket with all that is in it.
-            if is_container and holds_anything(self._storage, folder, retry, self._token):
+            if is_container(self._storage, folder) and holds_anything(self._storage, folder, retry, self._token):
                 return
             remove_folder(self._storage, folder, retry, self._token)
         except WHOLE_JOB_ERRORS:

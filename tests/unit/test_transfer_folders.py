@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kegbrowser.backends.base import ListEntry, Page
+from kegbrowser.backends.base import Capabilities, ListEntry, Page
 from kegbrowser.backends.errors import AlreadyExists, Cancelled, ConnectionLost, NotSupported, PermissionDenied
 from kegbrowser.backends.local import LocalStorage
 from kegbrowser.backends.memory import MemoryStorage
@@ -110,6 +110,19 @@ def test_folder_is_not_renamed_into_itself() -> None:
         with pytest.raises(NotSupported, match="into itself"):
             engine.run(Rename(engine.adopt(storage), Source("d/", is_folder=True), "d/e/"))
         assert files_of(storage) == {"d/f": b"x"}
+
+
+def test_container_keeps_its_name() -> None:
+    class Buckets(MemoryStorage):
+        capabilities = Capabilities(containers_at_root=True, path_or_prefix=True)
+
+    storage = Buckets()
+    put(storage, "bucket/f")
+
+    with Engine() as engine:
+        with pytest.raises(NotSupported, match="bucket"):
+            engine.run(Rename(engine.adopt(storage), Source("bucket/", is_folder=True), "other/"))
+        assert files_of(storage) == {"bucket/f": b"x"}
 
 
 def test_folder_is_made_once() -> None:
