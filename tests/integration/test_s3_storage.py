@@ -22,7 +22,7 @@ from kegbrowser.backends.errors import (
 )
 from kegbrowser.backends.s3 import S3Storage
 from kegbrowser.backends.s3.changing import copy_key
-from kegbrowser.backends.s3.translate import Deed
+from kegbrowser.backends.s3.deeds import Deed
 from tests.conformance.fixtures.s3 import all_keys, plain_client
 from tests.doubles.exact_s3 import ExactS3, Stored
 from tests.integration.s3_places import exact_server, exact_storage, new_bucket, put, storage_at

@@ -16,14 +16,17 @@ from kegbrowser.backends.errors import (
     AlreadyExists,
     FileNotFoundInStorageError,
     InvalidName,
+    NotSupported,
     SourceChanged,
     StorageError,
 )
-from kegbrowser.backends.s3.client import S3Connection
-from kegbrowser.backends.s3.heads import find_head
+from kegbrowser.backends.s3.answers import error_code, http_status
+from kegbrowser.backends.s3.client import S3Connection, might_be_one
+from kegbrowser.backends.s3.deeds import Deed
+from kegbrowser.backends.s3.heads import find_head, require_head
 from kegbrowser.backends.s3.parts import MAX_PARTS, MIB
 from kegbrowser.backends.s3.sending import is_refused_option
-from kegbrowser.backends.s3.translate import Deed, error_code, http_status, translate
+from kegbrowser.backends.s3.translate import translate
 
 log = logging.getLogger(__name__)
 
@@ -143,9 +146,7 @@ def copy_key(
         AlreadyExists: the target, and not `overwrite`.
         SourceChanged: the source, between the look at it and the copy.
     """
-    head = find_head(connection, source)
-    if head is None:
-        raise FileNotFoundInStorageError(source.sentence("there is no such file"), path=source.path)
+    head = require_head(connection, source)
     if not overwrite and not connection.conditional_writes and find_head(connection, target) is not None:
         raise AlreadyExists(target.sentence("the name is taken"), path=target.path)
     size = int(head["ContentLength"])
@@ -154,6 +155,19 @@ def copy_key(
     else:
         _copy_at_once(connection, source, target, head, overwrite=overwrite)
     return size
+
+
+def refuse_same_object(connection: S3Connection, source: Deed, target: Deed) -> None:
+    """Servers on a file system may take `a//b` for `a/b`: a copy would be the file itself, and moving would delete it.
+
+    Raises:
+        NotSupported: both names are of one object.
+    """
+    if source.bucket != target.bucket or not might_be_one(source.key, target.key):
+        return
+    one, other = find_head(connection, source), find_head(connection, target)
+    if one and other and all(one.get(fact) == other.get(fact) for fact in ("ETag", "LastModified")):
+        raise NotSupported(source.sentence("the server does not tell the two names apart"), path=source.path)
 
 
 def _copy_at_once(

@@ -6,33 +6,18 @@ import logging
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import botocore.loaders
-import botocore.session
 import urllib3
-from botocore import UNSIGNED
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ConfigParseError, ProfileNotFound
-from botocore.utils import parse_timestamp
 
-from kegbrowser import __version__
 from kegbrowser.backends._sockets import LiveSockets
-from kegbrowser.backends.errors import (
-    AuthenticationFailed,
-    Cancelled,
-    InvalidName,
-    InvalidOptions,
-    ServerFault,
-    StorageError,
-)
-from kegbrowser.backends.s3.translate import SDK_ERRORS, Deed, readable, translate
+from kegbrowser.backends.errors import AuthenticationFailed, Cancelled, InvalidName, ServerFault, StorageError
+from kegbrowser.backends.s3.deeds import Deed, readable
+from kegbrowser.backends.s3.sdk import client_config, sdk_session
+from kegbrowser.backends.s3.settings import Settings
+from kegbrowser.backends.s3.translate import SDK_ERRORS, translate
 
 log = logging.getLogger(__name__)
 
@@ -41,47 +26,6 @@ CLEAN_UP_TIMEOUT_S = 3.0
 """How long one request may take that cleans up after an interrupt."""
 CLEAN_UP_WAIT_S = 0.6
 """How long an interrupted caller waits for it; it goes on behind the caller's back."""
-
-for _chatty in ("botocore", "boto3", "s3transfer"):  # at debug they log headers, with signatures and session tokens
-    logging.getLogger(_chatty).setLevel(logging.WARNING)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Settings:
-    """What a client is made of; holds secrets.
-
-    Attributes:
-        region: "" for the profile's, else us-east-1.
-        endpoint_url: "" for Amazon's.
-        path_style: None for path style where there is an endpoint of its own, else Amazon's rule.
-        timeout_s: how long the server may be silent.
-    """
-
-    region: str = ""
-    access_key_id: str = ""
-    secret_access_key: str = ""
-    session_token: str = ""
-    profile: str = ""
-    endpoint_url: str = ""
-    path_style: bool | None = None
-    anonymous: bool = False
-    verify_tls: bool = True
-    ca_bundle: str = ""
-    timeout_s: float = 60.0
-
-    def check(self) -> None:
-        """Find what is wrong without connecting.
-
-        Raises:
-            InvalidOptions: names the option.
-        """
-        if bool(self.access_key_id) != bool(self.secret_access_key) and not self.anonymous:
-            missing = "secret access key" if self.access_key_id else "access key ID"
-            raise InvalidOptions(f"The {missing} is missing.", hint=f"Enter the {missing} as well.")
-        if self.ca_bundle and not Path(self.ca_bundle).is_file():
-            raise InvalidOptions(f"There is no certificate file “{self.ca_bundle}”.", hint="Choose another file.")
-        if self.endpoint_url:
-            _check_endpoint(self.endpoint_url)
 
 
 class S3Connection:
@@ -108,7 +52,7 @@ class S3Connection:
         self._lock = threading.Lock()
         self._cleaner: Any = None
         self._cleaning = 0
-        self._session = _session(settings) if client is None else None
+        self._session = sdk_session(settings) if client is None else None
 
     @classmethod
     def of(cls, client: Any) -> S3Connection:
@@ -231,7 +175,7 @@ class S3Connection:
             aws_secret_access_key=settings.secret_access_key or None,
             aws_session_token=settings.session_token or None,
             verify=(settings.ca_bundle or None) if settings.verify_tls else False,
-            config=_config(settings, connect_timeout_s, read_timeout_s),
+            config=client_config(settings, connect_timeout_s, read_timeout_s),
         )
         # botocore has no public way to bring one's own connection pools.
         http = client._endpoint.http_session
@@ -276,75 +220,3 @@ def might_be_one(one: str, other: str) -> bool:
 
 def _folded(key: str) -> str:
     return re.sub(r"/+", "/", key.replace("\\", "/")).strip("/")
-
-
-def _config(settings: Settings, connect_timeout_s: float, read_timeout_s: float) -> Config:
-    path_style = settings.path_style
-    if path_style is None and settings.endpoint_url:
-        path_style = True
-    s3: dict[str, object] = {"addressing_style": {None: "auto", True: "path", False: "virtual"}[path_style]}
-    if settings.endpoint_url.lower().startswith("https:") or not settings.endpoint_url:
-        s3["payload_signing_enabled"] = False  # TLS and our checksum cover the body; hashing it again costs CPU
-    options: dict[str, object] = {"signature_version": UNSIGNED} if settings.anonymous else {}
-    return Config(
-        connect_timeout=connect_timeout_s,
-        read_timeout=read_timeout_s,
-        retries={"total_max_attempts": 1, "mode": "standard"},
-        tcp_keepalive=True,
-        max_pool_connections=16,
-        user_agent=f"kegbrowser/{__version__}",
-        # Checksums are sent and asked for by the reader and the writer, who know the ranges.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        s3=s3,
-        **options,
-    )
-
-
-def _session(settings: Settings) -> Any:
-    session = botocore.session.Session(profile=settings.profile or None)
-    session.register_component("data_loader", _loader())
-    # dateutil takes half of the time of a listing page.
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_time)
-    try:
-        session.get_scoped_config()
-        # It asks a machine of Amazon's cloud and waits for seconds anywhere else.
-        session.get_component("credential_provider").remove("iam-role")
-    except ProfileNotFound as exc:
-        profile = settings.profile or session.get_config_variable("profile")
-        hint = "Look into ~/.aws/config and ~/.aws/credentials, or use an access key."
-        raise InvalidOptions(f"There is no AWS profile “{profile}”.", hint=hint) from exc
-    except ConfigParseError as exc:
-        hint = "Mend it, or use an access key in another account of this machine."
-        raise InvalidOptions("The AWS configuration file cannot be read.", hint=hint) from exc
-    except BotoCoreError as exc:
-        raise InvalidOptions(f"The AWS configuration is of no use ({type(exc).__name__}).") from exc
-    return session
-
-
-@cache
-def _loader() -> Any:
-    """The service descriptions, read once for all connections of the process."""
-    return botocore.loaders.create_loader()
-
-
-def parse_time(text: object) -> datetime:
-    """The time of an answer, aware, UTC: ISO 8601 as S3 writes it fast, all else as botocore does."""
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        moment = parse_timestamp(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _check_endpoint(url: str) -> None:
-    hint = "Write it as https://host or https://host:port."
-    try:
-        parts = urlsplit(url)
-        has_host = bool(parts.hostname) and parts.port != 0
-    except ValueError as exc:
-        raise InvalidOptions("The address of the server is malformed.", hint=hint) from exc
-    if parts.scheme not in ("http", "https") or not has_host or " " in url:
-        raise InvalidOptions("The address of the server is malformed.", hint=hint)
-    if parts.username is not None or parts.query or parts.fragment:
-        raise InvalidOptions("The address of the server holds more than host and path.", hint=hint)

@@ -6,8 +6,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from kegbrowser.backends.base import ListEntry
+from kegbrowser.backends.errors import FileNotFoundInStorageError
+from kegbrowser.backends.s3.answers import http_status
 from kegbrowser.backends.s3.client import S3Connection
-from kegbrowser.backends.s3.translate import Deed, http_status
+from kegbrowser.backends.s3.deeds import Deed
 
 
 def find_head(connection: S3Connection, deed: Deed) -> dict[str, Any] | None:
@@ -29,3 +32,32 @@ def find_head(connection: S3Connection, deed: Deed) -> dict[str, Any] | None:
             raise
         connection.expect(answer, "ETag", deed)
     return answer
+
+
+def require_head(connection: S3Connection, deed: Deed) -> dict[str, Any]:
+    """The facts of the object; raises `FileNotFoundInStorageError` if there is none."""
+    head = find_head(connection, deed)
+    if head is None:
+        raise FileNotFoundInStorageError(deed.sentence("there is no such file"), path=deed.path)
+    return head
+
+
+def file_entry(name: str, head: dict[str, Any]) -> ListEntry:
+    """The entry for an object, with the facts for its properties."""
+    facts = [
+        ("Version", head.get("VersionId")),
+        ("Encryption", head.get("ServerSideEncryption")),
+        ("Cache control", head.get("CacheControl")),
+        ("Content encoding", head.get("ContentEncoding")),
+        ("Restore", head.get("Restore")),
+        *((f"Metadata: {key}", value) for key, value in sorted((head.get("Metadata") or {}).items())),
+    ]
+    return ListEntry(
+        name,
+        head.get("LastModified"),
+        int(head.get("ContentLength", 0)),
+        etag=str(head.get("ETag", "")).strip('"'),
+        content_type=head.get("ContentType", ""),
+        storage_class=head.get("StorageClass", "STANDARD"),
+        extra=tuple((label, str(value)) for label, value in facts if value),
+    )

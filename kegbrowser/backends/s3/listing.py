@@ -8,8 +8,8 @@ from typing import Any
 from kegbrowser.backends.base import EntryKind, ListEntry, Page
 from kegbrowser.backends.errors import FileNotFoundInStorageError, ServerFault
 from kegbrowser.backends.s3.client import S3Connection
+from kegbrowser.backends.s3.deeds import Deed
 from kegbrowser.backends.s3.heads import find_head
-from kegbrowser.backends.s3.translate import Deed
 
 
 def bucket_pages(connection: S3Connection) -> Iterator[Page]:

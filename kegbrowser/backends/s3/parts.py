@@ -14,8 +14,8 @@ from typing import Any
 
 from kegbrowser.backends.errors import Cancelled, ConnectionLost, NotSupported, ServerFault
 from kegbrowser.backends.s3.client import S3Connection
+from kegbrowser.backends.s3.deeds import Deed
 from kegbrowser.backends.s3.sending import Target, send_checked
-from kegbrowser.backends.s3.translate import Deed
 
 log = logging.getLogger(__name__)
 

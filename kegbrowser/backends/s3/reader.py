@@ -11,9 +11,11 @@ from botocore.exceptions import ClientError
 
 from kegbrowser.backends.base import FileMode
 from kegbrowser.backends.errors import ConnectionLost, ServerFault, SourceChanged
+from kegbrowser.backends.s3.answers import http_status
 from kegbrowser.backends.s3.client import S3Connection
+from kegbrowser.backends.s3.deeds import Deed
 from kegbrowser.backends.s3.files import S3FileBase
-from kegbrowser.backends.s3.translate import SDK_ERRORS, Deed, http_status
+from kegbrowser.backends.s3.translate import SDK_ERRORS
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from kegbrowser.backends.errors import AlreadyExists
+from kegbrowser.backends.s3.answers import error_code, http_status
 from kegbrowser.backends.s3.client import S3Connection
+from kegbrowser.backends.s3.deeds import Deed
 from kegbrowser.backends.s3.heads import find_head
-from kegbrowser.backends.s3.translate import Deed, error_code, http_status
 
 _REFUSED_OPTION = {
     "NotImplemented",

@@ -1,14 +1,10 @@
-"""The border: the only place that knows the exceptions of botocore and urllib3.
-
-Error codes: Amazon S3 API reference, "Error responses"; and what SeaweedFS, MinIO, Ceph, R2 and B2 say instead.
-"""
+"""The border: the only place that knows the exceptions of botocore and urllib3 (what answers mean: `answers.py`)."""
 
 from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from http.client import HTTPException
 from typing import Any
 
@@ -37,68 +33,21 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError, LocationParseError, ProtocolError
 
 from kegbrowser.backends.errors import (
-    AlreadyExists,
     AuthenticationFailed,
     Cancelled,
     CheckFailed,
-    ClockSkewed,
     ConnectionLost,
     CredentialsExpired,
-    FileNotFoundInStorageError,
-    FolderNotEmpty,
     InvalidName,
     InvalidOptions,
-    NotSupported,
-    PermissionDenied,
-    QuotaExceeded,
     ServerFault,
-    SourceChanged,
     StorageError,
-    Throttled,
 )
+from kegbrowser.backends.s3.answers import translate_answer
+from kegbrowser.backends.s3.deeds import Deed
 
 SDK_ERRORS = (BotoCoreError, ClientError, ResponseParserError, HTTPError, HTTPException, OSError, ValueError)
 """What can come out of a call of the SDK (ValueError: an endpoint or host it cannot make a URL of)."""
-
-LONGEST_NAME = 120
-
-
-@dataclass(frozen=True, slots=True)
-class Deed:
-    """What is being done, in the words of a message.
-
-    Attributes:
-        verb: as in “Could not *open* …”.
-        right: what the account may not do if it is denied, as in “the account may not *read* it”.
-        bucket, key: what it is done to; no bucket: the list of buckets.
-        path: as the backend's caller knows it.
-        if_condition_fails: the error for a failed If-Match or If-None-Match.
-    """
-
-    verb: str
-    right: str
-    bucket: str = ""
-    key: str = ""
-    path: str | None = None
-    if_condition_fails: type[StorageError] = SourceChanged
-
-    def sentence(self, reason: str) -> str:
-        return f"Could not {self.verb} {self._thing()}: {reason}."
-
-    def _thing(self) -> str:
-        if not self.bucket:
-            return "the buckets"
-        if not self.key:
-            return f"the bucket “{readable(self.bucket)}”"
-        is_folder = self.key.endswith("/")
-        name = self.key.rstrip("/").rpartition("/")[2] or self.key
-        return f"{'the folder ' if is_folder else ''}“{readable(name)}” in the bucket “{readable(self.bucket)}”"
-
-
-def readable(name: str) -> str:
-    """A name for a sentence: one line, not too long."""
-    shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
-    return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…"
 
 
 def translate(exc: Exception, deed: Deed, host: str, *, is_interrupted: bool = False) -> StorageError | Cancelled:
@@ -113,175 +62,8 @@ def translate(exc: Exception, deed: Deed, host: str, *, is_interrupted: bool = F
     if isinstance(exc, StorageError):
         return exc
     if isinstance(exc, ClientError):
-        return _answered(exc, deed, host)
+        return translate_answer(exc, deed, host)
     return _not_answered(exc, deed, host)
-
-
-def error_code(exc: ClientError) -> str:
-    """The service's code, as `NoSuchKey`; for an answer without a body the HTTP status as text."""
-    return str(exc.response.get("Error", {}).get("Code", ""))
-
-
-def http_status(exc: ClientError) -> int:
-    return int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-# -- the server answered -------------------------------------------------------------------------------------------------
-
-
-def _answered(exc: ClientError, deed: Deed, host: str) -> StorageError:
-    code, status = error_code(exc), http_status(exc)
-    make = _BY_CODE.get(code) or _BY_STATUS.get(status)
-    if make is not None:
-        return make(exc, deed, host)
-    if status == 400 and {".", ".."} & set(deed.key.split("/")):
-        return _BAD_NAME(exc, deed, host)  # servers on a file system refuse these with an unspecific code
-    if status >= 500:
-        return _fault(exc, deed, host)
-    said = readable(str(exc.response.get("Error", {}).get("Message", "")) or f"error {status}")
-    hint = "Look into the connection's address and the server's log."
-    return StorageError(deed.sentence(f"{host} refused with “{code or status}” ({said})"), path=deed.path, hint=hint)
-
-
-def _denied(exc: ClientError, deed: Deed, host: str) -> StorageError:
-    what = "it" if deed.bucket else "them"
-    hint = None if deed.bucket else "Name the bucket in the connection."
-    return PermissionDenied(deed.sentence(f"the account may not {deed.right} {what}"), path=deed.path, hint=hint)
-
-
-def _no_bucket(exc: ClientError, deed: Deed, host: str) -> StorageError:
-    hint = "Check the bucket's name, and the region and address of the connection."
-    name = readable(deed.bucket)
-    message = f"There is no bucket “{name}” at {host}." if name else deed.sentence("the server has no such bucket")
-    return FileNotFoundInStorageError(message, path=deed.path, hint=hint)
-
-
-def _not_found(exc: ClientError, deed: Deed, host: str) -> StorageError:
-    if not deed.key:
-        return _no_bucket(exc, deed, host)
-    return FileNotFoundInStorageError(deed.sentence("there is no such file"), path=deed.path)
-
-
-def _condition_failed(exc: ClientError, deed: Deed, host: str) -> StorageError:
-    reason = "it was changed meanwhile" if deed.if_condition_fails is SourceChanged else "the name is taken"
-    return deed.if_condition_fails(deed.sentence(reason), path=deed.path)
-
-
-def _wrong_region(exc: ClientError, deed: Deed, host: str) -> StorageError:
-    headers = exc.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    error = exc.response.get("Error", {})
-    region = headers.get("x-amz-bucket-region") or error.get("Region") or ""
-    if region:
-        hint = f"Set the region of the connection to “{readable(str(region))}”."
-        return InvalidOptions(
-            deed.sentence(f"it is in the region “{readable(str(region))}”"), path=deed.path, hint=hint
-        )
-    hint = "Check the region and the address of the connection."
-    return InvalidOptions(deed.sentence("the region of the connection is wrong"), path=deed.path, hint=hint)
-
-
-def _slow_down(exc: ClientError, deed: Deed, host: str) -> StorageError:
-    return Throttled(deed.sentence(f"{host} is too busy"), path=deed.path, retry_after_s=_retry_after_s(exc))
-
-
-def _fault(exc: ClientError, deed: Deed, host: str) -> StorageError:
-    reason = f"{host} failed ({readable(error_code(exc) or str(http_status(exc)))})"
-    return ServerFault(deed.sentence(reason), path=deed.path, retry_after_s=_retry_after_s(exc))
-
-
-def _too_large(exc: ClientError, deed: Deed, host: str) -> StorageError:
-    hint = "Raise the server's limit, or upload it in pieces."
-    return NotSupported(deed.sentence(f"{host} takes no file as large as this"), path=deed.path, hint=hint)
-
-
-def _retry_after_s(exc: ClientError) -> float | None:
-    text = exc.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", "")
-    return float(text) if text.isdecimal() else None
-
-
-_Make = Callable[[ClientError, Deed, str], StorageError]
-
-
-def _says(kind: type[StorageError], reason: str, hint: str | None = None, *, retryable: bool | None = None) -> _Make:
-    def make(exc: ClientError, deed: Deed, host: str) -> StorageError:
-        sentence = deed.sentence(reason.format(host=host))
-        return kind(sentence, path=deed.path, hint=hint, retryable=retryable)
-
-    return make
-
-
-_WRONG_SECRET = _says(
-    AuthenticationFailed,
-    "{host} refused the secret access key",
-    "Check the secret access key of the connection; the access key ID is known.",
-)
-_UNKNOWN_KEY = _says(
-    AuthenticationFailed, "{host} does not know the access key ID", "Check the access key ID of the connection."
-)
-_EXPIRED = _says(CredentialsExpired, "the credentials have expired")
-_BAD_TOKEN = _says(AuthenticationFailed, "{host} refused the session token", "Paste the session token anew, whole.")
-_SKEWED = _says(ClockSkewed, "this machine's clock differs too much from the server's")
-_TAKEN = _says(AlreadyExists, "the name is taken", "Choose another name: those of buckets are shared by all users.")
-_FILE_AND_FOLDER = _says(AlreadyExists, "{host} cannot hold a file and a folder of one name", "Choose another name.")
-_FULL = _says(QuotaExceeded, "there is no space or quota left")
-_BAD_NAME = _says(InvalidName, "the server cannot hold this name")
-_CORRUPT = _says(CheckFailed, "what arrived at {host} is not what was sent", "Try again.")
-_BUSY_KEY = _says(ServerFault, "somebody else is changing it at this moment", "Try again.")
-_NOT_IMPLEMENTED = _says(NotSupported, "{host} does not support this")
-_FORGOTTEN = _says(ServerFault, "{host} has dropped the unfinished upload", "Upload it again.")
-_ARCHIVED = _says(
-    PermissionDenied, "it lies in an archive", "Restore it in the service's console first; that may take hours."
-)
-
-_BY_CODE: dict[str, _Make] = {
-    **dict.fromkeys(
-        ("AccessDenied", "AllAccessDisabled", "AccountProblem", "UnauthorizedAccess", "Forbidden"), _denied
-    ),
-    **dict.fromkeys(("NoSuchBucket", "NotSuchBucket"), _no_bucket),
-    **dict.fromkeys(("NoSuchKey", "NoSuchVersion", "NotFound"), _not_found),
-    "NoSuchUpload": _FORGOTTEN,
-    **dict.fromkeys(("SignatureDoesNotMatch", "InvalidSecurity"), _WRONG_SECRET),
-    **dict.fromkeys(("InvalidAccessKeyId", "NotSignedUp"), _UNKNOWN_KEY),
-    **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"), _EXPIRED),
-    "InvalidToken": _BAD_TOKEN,
-    "RequestTimeTooSkewed": _SKEWED,
-    **dict.fromkeys(
-        ("AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect", "IncorrectEndpoint"), _wrong_region
-    ),
-    **dict.fromkeys(("IllegalLocationConstraintException", "InvalidLocationConstraint"), _wrong_region),
-    **dict.fromkeys(("PreconditionFailed", "412"), _condition_failed),
-    **dict.fromkeys(("ConditionalRequestConflict", "OperationAborted"), _BUSY_KEY),
-    **dict.fromkeys(("BucketAlreadyExists", "BucketAlreadyOwnedByYou"), _TAKEN),
-    **dict.fromkeys(("ExistingObjectIsFile", "ExistingObjectIsDirectory"), _FILE_AND_FOLDER),
-    "BucketNotEmpty": _says(FolderNotEmpty, "it is not empty", "Delete what is in it first."),
-    **dict.fromkeys(("SlowDown", "SlowDownRead", "SlowDownWrite", "ServiceUnavailable", "Busy"), _slow_down),
-    **dict.fromkeys(("TooManyRequests", "RequestLimitExceeded", "Throttling", "ThrottlingException"), _slow_down),
-    **dict.fromkeys(("QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "QuotaLimitExceeded"), _FULL),
-    "XMinioAdminBucketQuotaExceeded": _FULL,
-    **dict.fromkeys(("KeyTooLongError", "KeyTooLong", "InvalidObjectName", "XMinioInvalidObjectName"), _BAD_NAME),
-    **dict.fromkeys(("InvalidBucketName", "InvalidURI", "InvalidKey"), _BAD_NAME),
-    **dict.fromkeys(("EntityTooLarge", "MaxMessageLengthExceeded"), _too_large),
-    **dict.fromkeys(("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "IncompleteBody"), _CORRUPT),
-    **dict.fromkeys(("XAmzContentChecksumMismatch", "BadChecksum"), _CORRUPT),
-    **dict.fromkeys(("NotImplemented", "MethodNotAllowed"), _NOT_IMPLEMENTED),
-    "InvalidObjectState": _ARCHIVED,
-    "RequestTimeout": _says(ConnectionLost, "{host} waited too long for the data"),
-}
-
-_BY_STATUS: dict[int, _Make] = {
-    301: _wrong_region,
-    307: _wrong_region,
-    401: _says(AuthenticationFailed, "{host} refused the credentials"),
-    403: _denied,
-    404: _not_found,
-    405: _NOT_IMPLEMENTED,
-    412: _condition_failed,
-    413: _too_large,
-    429: _slow_down,
-    501: _NOT_IMPLEMENTED,
-    503: _slow_down,
-    507: _FULL,
-}
 
 
 # -- no answer, or none that makes sense -----------------------------------------------------------------------------------
