@@ -181,7 +181,7 @@ class DeleteDialog(QMessageBox):
         self.setIconPixmap(icons.icon("warning").pixmap(40, 40))
         self.setText(_delete_heading(question))
         self.setInformativeText(_delete_text(question))
-        self._delete = QPushButton(self.tr("Delete"))
+        self._delete = QPushButton(self.tr("&Delete"))
         self._delete.setObjectName("confirm_delete")  # before it is added: the style sheet looks at names only once
         self.addButton(self._delete, QMessageBox.ButtonRole.DestructiveRole)
         keep = self.addButton(QMessageBox.StandardButton.Cancel)

@@ -138,10 +138,14 @@ class Desktop:
             source.kill()
             source.wait()
 
+    def drag(self, start: tuple[int, int], end: tuple[int, int], *, modifier: str = "") -> None:
+        """Drag from one place of the screen to another; `modifier` is held while the button is let go."""
+        self._drag(start, end, modifier)
+
     def screenshot(self, path: Path) -> None:
         self._screen.screenshot(path)
 
-    def _drag(self, start: tuple[int, int], end: tuple[int, int]) -> None:
+    def _drag(self, start: tuple[int, int], end: tuple[int, int], modifier: str = "") -> None:
         """Slowly, as a hand does: the source must notice the start, the target must answer before the button is let go."""
         self._do("mousemove", "--sync", str(start[0]), str(start[1]))
         time.sleep(0.2)
@@ -156,9 +160,13 @@ class Desktop:
             self._do("mousemove", str(x), str(y))
             time.sleep(0.06)
         time.sleep(0.1)
+        if modifier:
+            self._do("keydown", modifier)
         self._do("mousemove", str(end[0] + 1), str(end[1]))
         time.sleep(0.5)
         self._do("mouseup", "1")
+        if modifier:
+            self._do("keyup", modifier)
         time.sleep(0.6)
 
     def _do(self, *words: str) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tests.servers.process import Server, ServerDidNotStart, find_program
 
+TRIES = 4
+
 
 class Xvfb(Server):
     """Args: size: of the screen, as WIDTHxHEIGHT."""
@@ -25,7 +27,15 @@ class Xvfb(Server):
         return without_wayland | {"DISPLAY": self.display, "QT_QPA_PLATFORM": "xcb"}
 
     def start(self) -> str:
-        """Start and give the DISPLAY."""
+        """Start and give the DISPLAY. Two that start at once may agree on one number: the loser tries another."""
+        for _attempt in range(TRIES - 1):
+            try:
+                return self._start_once()
+            except ServerDidNotStart:
+                self.stop_process()
+        return self._start_once()
+
+    def _start_once(self) -> str:
         read_end, write_end = os.pipe()
         screen = ["-displayfd", str(write_end), "-screen", "0", f"{self._size}x24", "-nolisten", "tcp"]
         try:
