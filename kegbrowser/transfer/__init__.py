@@ -11,7 +11,7 @@ Whatever the number and size of files, a transfer holds at most (names from `tun
     items_ahead x 1 KiB                                         files that are planned and wait             10 MiB
   + small_threads x (2 x piece_bytes + W(small_file_bytes))     small files on their way                    12 MiB + 6 W
   + large_threads x range_threads x 2 x piece_bytes             large downloads, in ranges                  16 MiB
-    or large_threads x (2 x piece_bytes + W(size))              large uploads and copies                     4 MiB + 2 W
+    or large_threads x (6 x piece_bytes + W(size))              large uploads and copies                    12 MiB + 2 W
   + 250,000 names x 0.25 KiB                                    what is at the target, and what was given   60 MiB
 
 where W(size) is what the storage's writer keeps of a file of that size; each writer's docstring says it. A walk keeps the folders

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from kegbrowser.backends.base import ListEntry, StorageBackend, as_folder, split_path
+from kegbrowser.backends.base import ListEntry, RemoteFile, StorageBackend, as_folder, split_path
 from kegbrowser.backends.errors import (
     AlreadyExists,
     FileNotFoundInStorageError,
@@ -25,6 +25,7 @@ from kegbrowser.transfer.names import MAX_NAME_BYTES, LocalNames, numbered_name
 from kegbrowser.transfer.placing import RemotePlaces
 from kegbrowser.transfer.plan import Found, FoundFile, FoundFolder, walk_remote
 from kegbrowser.transfer.progress import FileProgress, Tracker
+from kegbrowser.transfer.read_ahead import read_ahead
 from kegbrowser.transfer.remote_tree import RemoteTree
 from kegbrowser.transfer.renaming import rename_file
 from kegbrowser.transfer.retry import Attempts, retrying
@@ -218,9 +219,9 @@ class Copier:
             writer = self._target.open_writer(
                 move.place, size_bytes=file.size, overwrite=move.overwrite, modified=file.modified
             )
-            with writer:
+            with writer, closing(self._pieces(reader, size)) as pieces:
                 copied = 0
-                while piece := reader.read(self._work.tuning.piece_bytes):
+                for piece in pieces:
                     self._work.stop.check()
                     writer.write(piece)
                     copied += len(piece)
@@ -229,6 +230,14 @@ class Copier:
                     raise _changed(file)
                 if not file.etag:
                     self._check_unchanged(file)
+
+    def _pieces(self, reader: RemoteFile, size: int) -> Generator[bytes, None, None]:
+        tuning = self._work.tuning
+        if size > tuning.small_file_bytes:
+            yield from read_ahead(reader, tuning.piece_bytes)
+            return
+        while piece := reader.read(tuning.piece_bytes):
+            yield piece
 
     def _remove_source(self, file: FoundFile) -> None:
         """Delete a source whose copy is complete, unless it is no longer what was copied."""
