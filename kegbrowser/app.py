@@ -174,7 +174,8 @@ def run_window(arguments: Sequence[str], started: Callable[[Application], None] 
     application = Application(app, user_places, [word for word in arguments if not word.startswith("-")])
     signal.signal(signal.SIGTERM, lambda *_: app.quit())
     signal.signal(signal.SIGINT, lambda *_: app.quit())
-    wake = QTimer(app)  # lets Python see the signals: it runs no code of its own while Qt waits
+    wake = QTimer(app)
+    wake.timeout.connect(_see_signals)
     wake.start(500)
     application.start()
     if started is not None:
@@ -182,6 +183,10 @@ def run_window(arguments: Sequence[str], started: Callable[[Application], None] 
     status = app.exec()
     application.shut_down()
     return status
+
+
+def _see_signals() -> None:
+    """Do nothing, in Python: it looks for signals only while it runs, and Qt's loop alone never lets it."""
 
 
 def _has_display() -> bool:
