@@ -166,6 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.store = self.server.store
         length = int(self.headers.get("Content-Length", 0))
         self.body = self.rfile.read(length)
+        self.path = re.sub("^http://[^/]+", "", self.path)  # a proxy is asked for whole URLs
         path, _mark, query = self.path.partition("?")
         bucket, _slash, key = path.removeprefix("/").partition("/")
         self.bucket, self.key = unquote(bucket), unquote(key)

@@ -138,6 +138,17 @@ def test_the_right_region_is_named(server: ExactS3, storage: S3Storage) -> None:
     assert "eu-west-3" in failed.value.hint
 
 
+def test_a_region_that_the_server_corrects_is_used_from_then_on(server: ExactS3, storage: S3Storage) -> None:
+    server.fail("GET", 400, "AuthorizationHeaderMalformed", extra="<Region>eu-west-3</Region>")
+
+    found = [entry.name for entry in storage.list("")]
+    storage.list("")
+
+    assert found == ["folder"]
+    assert len(server.requests) == 3
+    assert all("/eu-west-3/s3/" in headers["authorization"] for headers in server.seen_headers[1:])
+
+
 def test_a_bucket_elsewhere_is_named_with_its_region(server: ExactS3, storage: S3Storage) -> None:
     server.fail("GET", 301, "PermanentRedirect", x_amz_bucket_region="ap-south-1", times=9)
 
@@ -326,6 +337,17 @@ def test_a_certificate_is_trusted_by_its_file_or_unchecked_on_demand(tls_server:
             put(storage, "photo.jpg", b"over TLS" * 3_000_000)
             with storage.open("photo.jpg", "rb") as file:
                 assert file.read(-1) == b"over TLS" * 3_000_000
+
+
+def test_a_certificate_file_without_a_certificate_is_named(tls_server: ExactS3, tmp_path: Path) -> None:
+    garbage = tmp_path / "garbage.pem"
+    garbage.write_text("this is no certificate")
+
+    with (
+        exact_storage(tls_server, ca_bundle=str(garbage)) as storage,
+        pytest.raises(InvalidOptions, match="certificate"),
+    ):
+        storage.list("")
 
 
 def test_neither_names_nor_secrets_are_logged_by_the_sdk(server: ExactS3, caplog: pytest.LogCaptureFixture) -> None:

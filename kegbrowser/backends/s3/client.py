@@ -43,8 +43,7 @@ class S3Connection:
         self.settings = settings
         self.sockets = LiveSockets(stall_timeout_s=settings.timeout_s)
         self.sends_checksums: bool | None = None
-        # Amazon honours it; elsewhere only a refusal proves that it does (others ignore it and overwrite).
-        self.conditional_writes: bool | None = None if settings.endpoint_url or client is not None else True
+        self.conditional_writes: bool | None = None
         self.deletes_batches = True
         self.folds_names = False
         self._client = client
@@ -181,6 +180,9 @@ class S3Connection:
         http = client._endpoint.http_session
         sockets.install(http._manager)
         http._pool_classes_by_scheme = http._manager.pool_classes_by_scheme  # what proxies' managers are given
+        # Amazon honours If-None-Match; elsewhere only a refusal proves it (some ignore it and overwrite).
+        if (urlsplit(client.meta.endpoint_url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
+            self.conditional_writes = True
         client.meta.events.register("after-call.s3", self._look_at_server)
         return client
 

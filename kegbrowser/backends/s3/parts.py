@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -128,8 +129,16 @@ class PartSender:
                     raise
                 log.debug("part %s of %s: try %s failed: %s", number, self._target.deed.path, attempt, exc)
                 pause = exc.retry_after_s or 0.25 * 2**attempt * random.uniform(0.5, 1.0)
-                self._connection.sockets.wait(min(pause, 10.0))
+                self._pause(min(pause, 10.0))
         raise Cancelled  # not reached
+
+    def _pause(self, seconds: float) -> None:
+        """Wait before another try, unless the file is given up or the storage interrupted meanwhile."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self._stopped.wait(min(left, 0.1)):
+                raise Cancelled
+            self._connection.sockets.check()
 
     def _put_part(self, number: int, data: bytearray) -> dict[str, Any]:
         target = self._target

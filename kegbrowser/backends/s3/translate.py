@@ -118,6 +118,9 @@ def _tls(exc: Exception, causes: tuple[BaseException, ...], deed: Deed, host: st
         hint = "Name the file with the certificate of its authority in the connection, if you know whose it is."
         return ConnectionLost(deed.sentence(reason), path=deed.path, hint=hint, retryable=False)
     text = " ".join(str(cause) for cause in (exc, *causes))
+    if "[X509" in text or "[PEM" in text:
+        hint = "Choose a PEM file with the certificate of the server's authority."
+        return InvalidOptions("The certificate file of the connection holds no certificate.", path=deed.path, hint=hint)
     if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text or "HTTP_REQUEST" in text:
         hint = "Begin the address of the connection with http:// if the server has no TLS."
         return ConnectionLost(deed.sentence(f"{host} does not speak TLS"), path=deed.path, hint=hint, retryable=False)

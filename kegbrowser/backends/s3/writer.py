@@ -21,7 +21,7 @@ class S3Writer(S3FileBase):
 
     The local buffer hides the parts: what fits into one part is sent in one request by `close`; the multipart upload is begun
     when more comes. Memory: (threads + 2) parts, and a part is `chunk_size`, or a 10,000th of `size_bytes` if that is more
-    (5 TiB: 525 MiB; 100 GiB: 11 MiB). Without a `size_bytes` the parts double after each 1,000.
+    (5 TiB: 525 MiB; 100 GiB: 11 MiB). Beyond `size_bytes`, or without it, the parts double after each 1,000.
 
     Args:
         chunk_size: bytes of a part; S3 takes none below 5 MiB.
@@ -47,7 +47,8 @@ class S3Writer(S3FileBase):
     ) -> None:
         super().__init__(FileMode.write, bucket, filename, client, connection=connection, path=path)
         self._target = Target.of(bucket, filename, self.path, overwrite=overwrite, content_type=content_type)
-        self._size_is_known = size_bytes is not None
+        self._expected_bytes = size_bytes or 0
+        self._sent_bytes = 0
         self._part_bytes = part_bytes_for(size_bytes, chunk_size)
         self._threads = threads
         self._pieces: deque[memoryview] = deque()
@@ -102,8 +103,11 @@ class S3Writer(S3FileBase):
         if self._sender is None:
             self._sender = PartSender(self._connection, self._target, self._threads)
         self._sender.send(part)
+        self._sent_bytes += len(part)
+        if self._sent_bytes < self._expected_bytes:
+            return
         self._parts_of_this_size += 1
-        if not self._size_is_known and self._parts_of_this_size >= PARTS_OF_A_SIZE:
+        if self._parts_of_this_size >= PARTS_OF_A_SIZE:
             self._part_bytes *= 2
             self._parts_of_this_size = 0
 
