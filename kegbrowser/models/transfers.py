@@ -159,7 +159,7 @@ class TransfersModel(QAbstractTableModel):
     def _done_text(self, transfer: Transfer) -> str:
         skipped = transfer.report.files_skipped if transfer.report is not None else 0
         check = transfer.report.check if transfer.report is not None else ""
-        text = self.tr("Done, %s") % check if check else self.tr("Done")
+        text = self.tr("Done, %s checked") % check if check else self.tr("Done")
         return f"{text}, {self.tr('%n skipped', '', skipped)}" if skipped else text
 
     def _progress_text(self, transfer: Transfer) -> str:

@@ -166,7 +166,6 @@ def _tour(desktop: Desktop, stack: ExitStack, folder: Path, addresses: tuple[Any
     desktop.until(lambda state: "Lisbon" in state["names"], "the bucket")
     desktop.key("alt+v")
     desktop.key("a")
-    desktop.key("Right")
     desktop.click("menu", text="Dark")
     picture("dark")
     desktop.key("ctrl+n")
