@@ -41,11 +41,14 @@ class HelperPool:
         """A helper for a job on these connections: one that has them open already, else any idle one, else a new one."""
         wanted = set(connection_ids)
         with self._lock:
-            self._idle = [helper for helper in self._idle if helper.is_alive]
+            dead = [helper for helper in self._idle if not helper.is_alive]
+            self._idle = [helper for helper in self._idle if helper not in dead]
             helper = max(self._idle, key=lambda idle: len(idle.served & wanted), default=None)
             if helper is not None:
                 self._idle.remove(helper)
                 self._busy.add(helper)
+        for one in dead:
+            one.stop()
         if helper is None:
             helper = self._spawn()
             with self._lock:

@@ -77,8 +77,8 @@ class JobThread(QThread):
             helper = self._helper
         if helper is not None:
             helper.cancel()
-        QTimer.singleShot(CANCEL_REPORT_MS, self, self._report_cancelled)
-        QTimer.singleShot(CANCEL_KILL_MS, self, self.kill_helper)
+        self._call_unless_ended(CANCEL_REPORT_MS, self._report_cancelled)
+        self._call_unless_ended(CANCEL_KILL_MS, self.kill_helper)
 
     def answer(self, question_id: int, answer: Answer | None) -> None:
         """Answer the job's question; None dismisses it, which cancels the job."""
@@ -111,7 +111,12 @@ class JobThread(QThread):
         except Cancelled:
             self._report_cancelled()
             return
-        helper = self._pool.take(self._connection_ids)
+        try:
+            helper = self._pool.take(self._connection_ids)
+        except OSError as error:
+            reason = error.strerror or "the system refused"
+            self._end(self.job_failed, ServerFault(f"No helper process could be started: {reason}.", hint="Try again."))
+            return
         with self._lock:
             self._helper = helper
             cancelled = self._is_cancelled
@@ -132,7 +137,7 @@ class JobThread(QThread):
                     case HappenedInJob():
                         if not self._is_over:
                             self.event_received.emit(self.key, message.event)
-                    case AskedByJob():
+                    case AskedByJob() if not self._is_over:
                         self.question_asked.emit(self.key, message.question_id, message.question)
                     case JobEnded(error=StorageError() as error):
                         self._end(self.job_failed, error)
@@ -157,6 +162,13 @@ class JobThread(QThread):
                 return
             self._is_over = True
         self.job_cancelled.emit(self.key)
+
+    def _call_unless_ended(self, after_ms: int, slot: Callable[[], None]) -> None:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.timeout.connect(slot)
+        self.finished.connect(timer.stop)
+        timer.start(after_ms)
 
     def _end(self, signal: SignalInstance, payload: object) -> None:
         with self._lock:

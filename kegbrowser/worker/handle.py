@@ -53,6 +53,7 @@ class HelperHandle:
         self._lock = threading.Lock()
         self._next_job = 0
         self._running: int | None = None
+        self._is_lost = False
         self.served: set[str] = set()
         """Ids of the connections it has opened; kept by whoever gives it jobs."""
 
@@ -62,7 +63,7 @@ class HelperHandle:
 
     @property
     def is_alive(self) -> bool:
-        return self._process.poll() is None
+        return not self._is_lost and self._process.poll() is None
 
     def run(self, job: Job) -> Iterator[HappenedInJob | AskedByJob | JobEnded]:
         """Run a job and yield what it tells; the last one is its `JobEnded`.
@@ -82,6 +83,7 @@ class HelperHandle:
                 yield message
                 if isinstance(message, JobEnded):
                     return
+            self._is_lost = True  # the pipe ends a moment before the process does
             raise HelperDied(f"Helper {self.pid} is gone.")
         finally:
             with self._lock:
@@ -130,6 +132,7 @@ class HelperHandle:
         try:
             self._wire.send(command)
         except OSError as exc:
+            self._is_lost = True
             if needed:
                 raise HelperDied(f"Helper {self.pid} is gone.") from exc
 
