@@ -326,7 +326,6 @@ def test_the_pool_hands_out_the_helper_that_has_the_connection_open() -> None:
         assert third is not first
     finally:
         pool.close()
-        first.stop()
     assert is_gone(second.pid)
     assert is_gone(third.pid)
 
