@@ -59,7 +59,7 @@ def _interrupt_soon(storage: StorageBackend, call: Callable[[], object]) -> floa
         interrupted.append(time.monotonic())
         storage.interrupt()
 
-    timer = threading.Timer(0.4, interrupt)
+    timer = threading.Timer(0.25, interrupt)
     timer.start()
     try:
         with pytest.raises(Cancelled):
