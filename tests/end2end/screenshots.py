@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from kegbrowser.profiles.settings import SettingsStore
 from tests.end2end.desktop import Desktop
 from tests.servers.azurite import Azurite
 from tests.servers.faulty_proxy import FaultyProxy
@@ -40,6 +41,9 @@ def main(folder: Path) -> None:
         _fill(addresses)
         with Desktop(screen, user, keyring.env) as desktop:
             _tour(desktop, stack, folder, addresses, home)
+        SettingsStore(user / ".config" / "kegbrowser" / "settings.json").change(theme="dark")
+        with Desktop(screen, user, keyring.env) as desktop:
+            _dark(desktop, folder)
 
 
 def _fill(addresses: tuple[Any, Any, Any]) -> None:
@@ -164,12 +168,17 @@ def _tour(desktop: Desktop, stack: ExitStack, folder: Path, addresses: tuple[Any
     picture("error")
     desktop.click("branch", connection="Photos", path="holiday-photos/")
     desktop.until(lambda state: "Lisbon" in state["names"], "the bucket")
-    desktop.key("alt+v")
-    desktop.key("a")
-    desktop.click("menu", text="Dark")
-    picture("dark")
+
+
+def _dark(desktop: Desktop, folder: Path) -> None:
+    desktop.until(lambda state: "Lisbon" in state["names"], "the bucket where it was left")
+    desktop.click("row", name="cover.png")
+    time.sleep(0.6)
+    desktop.screenshot(folder / "dark.png")
     desktop.key("ctrl+n")
-    picture("dark-dialog")
+    desktop.place("kind", label="Azure Blob")
+    time.sleep(0.6)
+    desktop.screenshot(folder / "dark-dialog.png")
     desktop.key("Escape")
 
 
