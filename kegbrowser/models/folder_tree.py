@@ -314,7 +314,11 @@ class FolderTreeModel(QAbstractItemModel):
         fresh_key = (natural_key(path.name), path.name)
         row = bisect_left(parent.children, fresh_key, key=lambda child: child.sort_key)
         if row < len(parent.children) and parent.children[row].sort_key == fresh_key:
-            return parent.children[row]
+            known = parent.children[row]
+            if known.kind is not kind and kind is not EntryKind.FOLDER:  # put in by its path, before anything was listed
+                known.kind = kind
+                self._tell_changed(known)
+            return known
         return self._insert(parent, row, path, shown_name(path.name), kind)
 
     def _remove(self, node: _Node) -> None:
