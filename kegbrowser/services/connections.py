@@ -105,7 +105,8 @@ class Connections(QObject):
             raise FileNotFoundInStorageError("This connection was removed.", hint="Choose another one.")
         spec = specs.spec_of(connection, self._secrets)
         with self._specs_lock:
-            self._specs[connection_id] = spec
+            if self.get(connection_id) is connection:  # else it was changed while the keyring was read
+                self._specs[connection_id] = spec
         return spec
 
     def save(self, connection: Connection, options: Mapping[str, str]) -> None:
