@@ -115,10 +115,6 @@ def _tour(desktop: Desktop, stack: ExitStack, folder: Path, addresses: tuple[Any
     picture("connection-refused")
     desktop.key("Escape")
 
-    fields = {"option_host": "127.0.0.1", "option_port": str(sshd.port), "option_username": sshd.username}
-    _connect(desktop, "SFTP", "Web server", fields, key=sshd.key_file, start=sshd.root)
-    desktop.until(lambda state: "notes.md" in state["names"], "the server's files")
-    picture("sftp")
     keys = {"option_access_key_id": s3.admin.access_key, "option_secret_access_key": s3.admin.secret_key}
     _connect(desktop, "Amazon S3 and compatible", "Photos", {"option_endpoint": s3.endpoint} | keys)
     desktop.until(lambda state: "holiday-photos" in state["names"], "the buckets")
@@ -166,6 +162,10 @@ def _tour(desktop: Desktop, stack: ExitStack, folder: Path, addresses: tuple[Any
     desktop.key("F5")
     desktop.until(lambda state: state["error"], "the error", 90)
     picture("error")
+    fields = {"option_host": "127.0.0.1", "option_port": str(sshd.port), "option_username": sshd.username}
+    _connect(desktop, "SFTP", "Web server", fields, key=sshd.key_file, start=sshd.root)
+    desktop.until(lambda state: "notes.md" in state["names"], "the server's files")
+    picture("sftp")
     desktop.click("branch", connection="Photos", path="holiday-photos/")
     desktop.until(lambda state: "Lisbon" in state["names"], "the bucket")
 
