@@ -79,8 +79,9 @@ class Engine:
     def whole(self, job: Job) -> JobReport:
         """Run a job in which nothing may fail."""
         report = self.report(job)
-        assert [(failure.path, failure.error.message) for failure in report.failures] == []
-        assert report.files_done + report.files_skipped == report.files_total
+        failed = [f"{failure.path}: {failure.error!r}" for failure in report.failures]
+        assert not failed, failed
+        assert report.files_done + report.files_skipped == report.files_total, report
         return report
 
     @property
