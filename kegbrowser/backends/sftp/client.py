@@ -1,203 +1,284 @@
-"""One SFTP session on a channel: raw names, the server's extensions, many requests in flight."""
+"""One SFTP session: raw names, the server's extensions, many requests in flight."""
 
 from __future__ import annotations
 
-import stat
+import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any
+from contextlib import contextmanager
 
 import paramiko
-from paramiko.message import Message
-from paramiko.sftp import (
-    CMD_ATTRS,
-    CMD_EXTENDED,
-    CMD_EXTENDED_REPLY,
-    CMD_HANDLE,
-    CMD_INIT,
-    CMD_NAME,
-    CMD_OPENDIR,
-    CMD_READDIR,
-    CMD_STATUS,
-    CMD_VERSION,
-    SFTP_EOF,
-    SFTP_OK,
-    SFTPError,
-)
+from paramiko.sftp import int64
 
-from kegbrowser.backends.sftp.translate import SftpStatus
+from kegbrowser.backends.sftp import wire
+from kegbrowser.backends.sftp.translate import END, OK, NotSftp, SftpEnd, SftpStatus
+from kegbrowser.backends.sftp.wire import Answer, Argument, Attributes
 
 SAFE_BYTES = 32_768
 """What every server must take in one request (draft-ietf-secsh-filexfer-02, section 3)."""
 
-WINDOW_BYTES = 2 * 1024 * 1024
-"""Of the channel. A larger one makes paramiko slower."""
+MOST_BYTES = 255 * 1024
+"""With its head still below the 256 KiB at which OpenSSH ends a session."""
 
-READ_AHEAD_LISTS = 4
+LONGEST_ANSWER = 16 * 1024 * 1024
 GATHER_DEPTH = 64
-
-
-class Client(paramiko.SFTPClient):
-    """Used by one thread at a time. Names are bytes here, as they are on the wire.
-
-    Raises `SftpStatus` for every refusal of the server, EOFError at the end of something.
-    """
-
-    extensions: dict[str, bytes]
-    max_read_bytes = SAFE_BYTES
-    max_write_bytes = SAFE_BYTES
-
-    def learn_limits(self) -> None:
-        """Ask how much the server takes in one request (limits@openssh.com; OpenSSH 8.5 and newer)."""
-        if "limits@openssh.com" not in self.extensions:
-            return
-        kind, answer = self.ask(CMD_EXTENDED, b"limits@openssh.com")
-        if kind == CMD_EXTENDED_REPLY:
-            _packet, read, write, _handles = (answer.get_int64() for _ in range(4))
-            self.max_read_bytes = min(read, 255 * 1024) or SAFE_BYTES
-            self.max_write_bytes = min(write, 255 * 1024) or SAFE_BYTES
-
-    def ask(self, kind: int, *arguments: Any) -> tuple[int, Message]:
-        """Send one request and wait for its answer."""
-        result: tuple[int, Message] = self._request(kind, *arguments)  # type: ignore[attr-defined]
-        return result
-
-    def send(self, kind: int, *arguments: Any) -> Reply:
-        """Send one request; its answer is waited for by `wait`."""
-        reply = Reply()
-        self._async_request(reply, kind, *arguments)  # type: ignore[attr-defined]
-        return reply
-
-    def wait(self, reply: Reply) -> tuple[int, Message]:
-        """The answer to a request that was sent; a refusal is raised."""
-        while reply.message is None:
-            self._read_response()  # type: ignore[attr-defined]
-        if reply.kind == CMD_STATUS:
-            self._convert_status(reply.message)
-        return reply.kind, reply.message
-
-    def gather(self, requests: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, Message] | OSError]:
-        """Answers to many requests, in order, many in flight; a refusal is an answer."""
-        flying: deque[Reply] = deque()
-        for request in requests:
-            flying.append(self.send(*request))
-            if len(flying) >= GATHER_DEPTH:
-                yield self._settled(flying.popleft())
-        while flying:
-            yield self._settled(flying.popleft())
-
-    def open_folder(self, path: bytes) -> bytes:
-        kind, answer = self.ask(CMD_OPENDIR, path)
-        return _handle(kind, answer)
-
-    def read_folder(self, handle: bytes) -> Iterator[list[tuple[bytes, bytes, paramiko.SFTPAttributes]]]:
-        """Batches of (name, long name, attributes) as the server gives them, some requests ahead."""
-        flying = deque(self.send(CMD_READDIR, handle) for _ in range(READ_AHEAD_LISTS))
-        try:
-            while flying:
-                kind, answer = self.wait(flying.popleft())
-                if kind != CMD_NAME:
-                    raise SFTPError("Expected names")
-                flying.append(self.send(CMD_READDIR, handle))
-                yield [self._name(answer) for _ in range(answer.get_int())]
-        except EOFError:
-            for _rest in (self._settled(reply) for reply in flying):
-                continue
-
-    def attributes(self, request: int, path_or_handle: bytes) -> paramiko.SFTPAttributes:
-        """Of CMD_STAT, CMD_LSTAT or CMD_FSTAT."""
-        kind, answer = self.ask(request, path_or_handle)
-        if kind != CMD_ATTRS:
-            raise SFTPError("Expected attributes")
-        return paramiko.SFTPAttributes._from_msg(answer)  # type: ignore[attr-defined, no-any-return]
-
-    def real_path(self, request: int, path: bytes) -> bytes:
-        """Of CMD_REALPATH or CMD_READLINK."""
-        kind, answer = self.ask(request, path)
-        if kind != CMD_NAME or answer.get_int() != 1:
-            raise SFTPError("Expected one name")
-        name: bytes = answer.get_string()
-        return name
-
-    def extended(self, name: bytes, *arguments: Any) -> tuple[int, Message]:
-        return self.ask(CMD_EXTENDED, name, *arguments)
-
-    def _settled(self, reply: Reply) -> tuple[int, Message] | OSError:
-        try:
-            return self.wait(reply)
-        except EOFError:
-            return OSError("end")
-        except SftpStatus as status:
-            return status
-
-    def _name(self, answer: Message) -> tuple[bytes, bytes, paramiko.SFTPAttributes]:
-        name, long_name = answer.get_string(), answer.get_string()
-        return name, long_name, paramiko.SFTPAttributes._from_msg(answer)  # type: ignore[attr-defined]
-
-    # -- paramiko's own inner methods, which others of its methods call ------------------------------------------------
-
-    def _send_version(self) -> int:
-        hello = Message()
-        hello.add_int(3)
-        self._send_packet(CMD_INIT, hello)  # type: ignore[attr-defined]
-        kind, data = self._read_packet()  # type: ignore[attr-defined]
-        if kind != CMD_VERSION:
-            raise SFTPError("Incompatible sftp protocol")
-        answer = Message(data)
-        version = answer.get_int()
-        self.extensions = {}
-        while answer.get_remainder():
-            name = answer.get_string().decode("utf-8", "replace")
-            self.extensions[name] = answer.get_string()
-        return version
-
-    def _convert_status(self, msg: Message) -> None:
-        code = msg.get_int()
-        if code == SFTP_EOF:
-            raise EOFError
-        if code != SFTP_OK:
-            raise SftpStatus(code, msg.get_string().decode("utf-8", "replace"))
-
-    def _read_all(self, n: int) -> bytes:
-        pieces: list[bytes] = []
-        while n > 0:
-            piece = self.sock.recv(n)
-            if not piece:
-                raise EOFError
-            pieces.append(piece)
-            n -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+RECEIVE_BYTES = 256 * 1024
 
 
 class Reply:
-    """The answer to a request, once it has come."""
+    """The answer to a request, once it has come. The body of a `DATA` answer is the data itself."""
 
-    __slots__ = ("__weakref__", "kind", "message")  # paramiko holds it weakly
+    __slots__ = ("__weakref__", "body", "has_come", "kind")  # paramiko's client holds it weakly
 
     def __init__(self) -> None:
         self.kind = 0
-        self.message: Message | None = None
+        self.body = b""
+        self.has_come = False
 
-    def _async_response(self, kind: int, message: Message, _number: int) -> None:
-        self.kind, self.message = kind, message
-
-
-def open_handle(client: Client, request: int, path: bytes, flags: int, attributes: paramiko.SFTPAttributes) -> bytes:
-    """Open a file and give its handle."""
-    kind, answer = client.ask(request, path, flags, attributes)
-    return _handle(kind, answer)
+    def _async_response(self, kind: int, message: paramiko.Message, _number: int) -> None:
+        rest = message.get_remainder()
+        self.kind, self.body, self.has_come = kind, rest[4:] if kind == wire.DATA else rest, True
 
 
-def is_folder(attributes: paramiko.SFTPAttributes) -> bool:
-    return attributes.st_mode is not None and stat.S_ISDIR(attributes.st_mode)
+class Client(ABC):
+    """Used by one thread at a time. Names are bytes here, as they are on the wire.
+
+    Every refusal of the server is raised as `SftpStatus`, the end of a file or folder as `SftpEnd`. Any other exception means
+    that the session is of no more use.
+
+    Attributes:
+        max_read_bytes, max_write_bytes: the most that one request may ask for, or carry.
+        round_trip_s: the shortest time that an answer took.
+    """
+
+    def __init__(self) -> None:
+        self.max_read_bytes = SAFE_BYTES
+        self.max_write_bytes = SAFE_BYTES
+        self.round_trip_s = float("inf")
+
+    @abstractmethod
+    def has(self, extension: bytes) -> bool:
+        """Whether the server takes this extended request, as far as is known."""
+
+    @abstractmethod
+    def send(self, kind: int, *arguments: Argument) -> Reply:
+        """Send one request; its answer is waited for by `wait`."""
+
+    @abstractmethod
+    def receive(self) -> None:
+        """Take one answer in, whoever waits for it."""
+
+    def wait(self, reply: Reply) -> Answer:
+        """The answer to a request; one that is a status other than OK is raised."""
+        while not reply.has_come:
+            self.receive()
+        if reply.kind == wire.STATUS:
+            answer = Answer(reply.body)
+            code = answer.uint32()
+            if code == END:
+                raise SftpEnd
+            if code != OK:
+                raise SftpStatus(code, answer.string().decode("utf-8", "replace") if answer.has_more else "")
+        return Answer(reply.body)
+
+    def ask(self, kind: int, *arguments: Argument) -> Answer:
+        """Send one request and wait for its answer."""
+        begun = time.monotonic()
+        reply = self.send(kind, *arguments)
+        try:
+            return self.wait(reply)
+        finally:
+            self.round_trip_s = min(self.round_trip_s, time.monotonic() - begun)
+
+    def gather(self, requests: Iterable[tuple[int, *tuple[Argument, ...]]]) -> Iterator[Answer | SftpStatus]:
+        """Answers to many requests, in order, many in flight; a refusal is an answer."""
+        flying: deque[Reply] = deque()
+        for kind, *arguments in requests:
+            flying.append(self.send(kind, *arguments))
+            if len(flying) >= GATHER_DEPTH:
+                yield self.settled(flying.popleft())
+        while flying:
+            yield self.settled(flying.popleft())
+
+    def settled(self, reply: Reply) -> Answer | SftpStatus:
+        """The answer to a request, or its refusal."""
+        try:
+            return self.wait(reply)
+        except SftpStatus as status:
+            return status
+
+    def extended(self, name: bytes, *arguments: Argument) -> Answer:
+        return self.ask(wire.EXTENDED, name, *arguments)
+
+    def attributes(self, request: int, path_or_handle: bytes) -> Attributes:
+        """Of STAT, LSTAT or FSTAT."""
+        return self.ask(request, path_or_handle).attributes()
+
+    def name(self, request: int, path: bytes) -> bytes:
+        """Of REALPATH or READLINK."""
+        return one_name(self.ask(request, path))
+
+    def learn_limits(self) -> None:
+        """Ask how much the server takes in one request (OpenSSH 8.5 and newer tell)."""
+        answer = self.extended(wire.LIMITS)
+        answer.uint64()
+        self.max_read_bytes = min(answer.uint64(), MOST_BYTES) or SAFE_BYTES
+        self.max_write_bytes = min(answer.uint64(), MOST_BYTES) or SAFE_BYTES
+
+    @contextmanager
+    def patience(self, factor: float) -> Iterator[None]:
+        """Let the server be silent for longer, while it does what may take long."""
+        yield
 
 
-def is_link(attributes: paramiko.SFTPAttributes) -> bool:
-    return attributes.st_mode is not None and stat.S_ISLNK(attributes.st_mode)
+class ChannelClient(Client):
+    """The session on a channel on which the subsystem was started.
+
+    Raises:
+        NotSftp: what answers is something else.
+    """
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        super().__init__()
+        self.channel = channel
+        self._number = 0
+        self._waiting: dict[int, Reply] = {}
+        self._is_sound = True
+        self._chunk = b""
+        self._at = 0
+        self._extensions = self._greet()
+        if self.has(wire.LIMITS):
+            self.learn_limits()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it can take another request. Answers that nobody waits for any more may still be on their way."""
+        return self._is_sound and self.channel.get_transport().is_active() and not self.channel.closed
+
+    def has(self, extension: bytes) -> bool:
+        return extension in self._extensions
+
+    def send(self, kind: int, *arguments: Argument) -> Reply:
+        self._number = (self._number + 1) & 0xFFFFFFFF
+        reply = self._waiting[self._number] = Reply()
+        self._is_sound = False  # what stops in the middle of a request or an answer cannot go on with another one
+        self._write(wire.request(kind, self._number, *arguments))
+        self._is_sound = True
+        return reply
+
+    def receive(self) -> None:
+        self._is_sound = False
+        length, kind, number = self._head()
+        reply = self._waiting.pop(number, None)
+        if reply is None:
+            raise NotSftp
+        if kind == wire.DATA:
+            size = int.from_bytes(self._take(4), "big")
+            if size > length - 9:
+                raise NotSftp
+            reply.body = self._take(size)
+            self._take(length - 9 - size)
+        else:
+            reply.body = self._take(length - 5)
+        reply.kind = kind
+        reply.has_come = True
+        self._is_sound = True
+
+    @contextmanager
+    def patience(self, factor: float) -> Iterator[None]:
+        usual_s = self.channel.gettimeout()
+        self.channel.settimeout(usual_s and usual_s * factor)
+        try:
+            yield
+        finally:
+            self.channel.settimeout(usual_s)
+
+    def close(self) -> None:
+        self.channel.close()
+
+    def _greet(self) -> dict[bytes, bytes]:
+        self._write(wire.request(wire.INIT, None, wire.PROTOCOL))
+        length = int.from_bytes(self._take(4), "big")
+        if not 5 <= length <= LONGEST_ANSWER or self._take(1)[0] != wire.VERSION:
+            raise NotSftp
+        answer = Answer(self._take(length - 1))
+        answer.uint32()
+        extensions = {}
+        while answer.has_more:
+            name = answer.string()
+            extensions[name] = answer.string()
+        return extensions
+
+    def _head(self) -> tuple[int, int, int]:
+        head = self._take(9)
+        length = int.from_bytes(head[:4], "big")
+        if not 5 <= length <= LONGEST_ANSWER:
+            raise NotSftp
+        return length, head[4], int.from_bytes(head[5:], "big")
+
+    def _write(self, packet: bytes) -> None:
+        rest = memoryview(packet)
+        while rest:
+            sent = self.channel.send(rest)  # type: ignore[arg-type]
+            if not sent:
+                raise EOFError
+            rest = rest[sent:]
+
+    def _take(self, count: int) -> bytes:
+        pieces: list[bytes] = []
+        while count > 0:
+            if self._at >= len(self._chunk):
+                self._chunk, self._at = self.channel.recv(RECEIVE_BYTES), 0
+                if not self._chunk:
+                    raise EOFError
+            piece = self._chunk[self._at : self._at + count]
+            self._at += len(piece)
+            count -= len(piece)
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _handle(kind: int, answer: Message) -> bytes:
-    if kind != CMD_HANDLE:
-        raise SFTPError("Expected a handle")
-    handle: bytes = answer.get_string()
-    return handle
+class BorrowedClient(Client):
+    """A session of somebody's paramiko client, which may be used for other things between our requests, in the same thread."""
+
+    def __init__(self, client: paramiko.SFTPClient) -> None:
+        super().__init__()
+        self._client = client
+
+    def has(self, extension: bytes) -> bool:
+        return True  # paramiko does not keep what the server said: it is asked, and refuses
+
+    def send(self, kind: int, *arguments: Argument) -> Reply:
+        reply = Reply()
+        self._client._async_request(reply, kind, *map(_for_paramiko, arguments))  # type: ignore[attr-defined]
+        return reply
+
+    def receive(self) -> None:
+        self._client._read_response()  # type: ignore[attr-defined]
+
+
+def one_name(answer: Answer) -> bytes:
+    """The only name of a NAME answer."""
+    if answer.uint32() != 1:
+        raise NotSftp
+    return answer.string()
+
+
+class _PackedAttributes(paramiko.SFTPAttributes):
+    """Attributes as paramiko's client takes them for a request."""
+
+    def __init__(self, packed: bytes) -> None:
+        super().__init__()
+        self._packed = packed
+
+    def _pack(self, message: paramiko.Message) -> None:
+        message.add_bytes(self._packed)
+
+
+def _for_paramiko(argument: Argument) -> object:
+    if isinstance(argument, wire.Uint64):
+        return int64(argument)
+    if isinstance(argument, wire.Packed):
+        return _PackedAttributes(argument)
+    return argument

@@ -1,113 +1,182 @@
-"""Listings over SFTP: names as raw bytes, links looked into many at a time."""
+"""Listings over SFTP: names as raw bytes, folders and links looked into many at a time."""
 
 from __future__ import annotations
 
 import stat
+from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
-
-import paramiko
-from paramiko.sftp import CMD_ATTRS, CMD_NAME, CMD_READLINK, CMD_STAT
 
 from kegbrowser.backends.base import EntryKind, ListEntry, Page
-from kegbrowser.backends.sftp.client import Client, is_folder, is_link
+from kegbrowser.backends.sftp import wire
+from kegbrowser.backends.sftp.client import Client, Reply, one_name
+from kegbrowser.backends.sftp.streams import mark_of
+from kegbrowser.backends.sftp.translate import NO_SUCH_FILE, NotSftp, SftpEnd, SftpStatus
+from kegbrowser.backends.sftp.wire import Answer, Attributes
 
 PAGE_ENTRIES = 1000
-PART_ENDING = b".kegpart"
+READS_AHEAD = 4
+FOLDERS_AHEAD = 16
 
-_Raw = tuple[bytes, bytes, paramiko.SFTPAttributes]
+_Row = tuple[bytes, bytes, Attributes]
 
 
-class Lister:
-    """Lists one folder.
+class Refused(Exception):
+    """The server refused to list a folder.
 
-    Args:
-        real: of the server.
-        below: put before each name: where this folder is below the one that was asked for.
+    Attributes:
+        below: the folder, below the one that was asked for.
     """
 
-    def __init__(self, real: bytes, below: str) -> None:
+    def __init__(self, below: str) -> None:
+        super().__init__(below)
+        self.below = below
+
+
+class Listing:
+    """The entries of a folder, or of all folders below it. One thread.
+
+    Memory: a page, and for `recursive` the names of the folders that are still to be listed.
+
+    Args:
+        client: not used by anybody else until the listing has ended.
+        real: of the server.
+        recursive: go into folders, never through links.
+    """
+
+    def __init__(self, client: Client, real: bytes, *, recursive: bool) -> None:
+        self._client = client
         self._real = real
-        self._below = below
+        self._recursive = recursive
+        self._ahead: deque[_Opening] = deque()
+        self._to_open: list[str] = [""]
 
-    def pages(self, client: Client, handle: bytes) -> Iterator[Page]:
-        """The first page as soon as the server gives one, then at least 1,000 entries each; one empty page if there are none."""
-        rows: list[_Raw] = []
-        told = False
-        for batch in client.read_folder(handle):
-            rows += [row for row in batch if row[0] not in (b".", b"..") and not _is_part(row[0])]
-            if rows and (not told or len(rows) >= PAGE_ENTRIES):
-                told = True
-                # The answers that were asked for ahead come in between: they are kept for their turn.
-                yield self._page(client, rows)
-                rows = []
-        if rows or not told:
-            yield self._page(client, rows)
+    def pages(self) -> Iterator[Page]:
+        """The first page as soon as the server gives one, then about 1,000 entries each; one empty page if there are none.
 
-    def _page(self, client: Client, rows: list[_Raw]) -> Page:
-        links = [row for row in rows if is_link(row[2])]
-        requests: list[tuple[Any, ...]] = []
-        for name, _long_name, _own in links:
-            path = self._real.rstrip(b"/") + b"/" + name
-            requests += [(CMD_READLINK, path), (CMD_STAT, path)]
-        answers = list(client.gather(requests))
+        Raises:
+            Refused: from the `SftpStatus` of the server.
+        """
+        entries: list[ListEntry] = []
+        has_told = False
+        while self._to_open or self._ahead:
+            self._open_ahead()
+            opening = self._ahead.popleft()
+            for found in self._entries_of(opening):
+                entries += found
+                if entries and (not has_told or len(entries) >= PAGE_ENTRIES):
+                    has_told = True
+                    yield Page(tuple(entries))
+                    entries = []
+        if entries or not has_told:
+            yield Page(tuple(entries))
+
+    def _open_ahead(self) -> None:
+        while self._to_open and len(self._ahead) < FOLDERS_AHEAD:
+            below = self._to_open.pop()
+            real = self._path(below)
+            self._ahead.append(_Opening(below, self._client.send(wire.OPENDIR, real)))
+
+    def _entries_of(self, opening: _Opening) -> Iterator[list[ListEntry]]:
+        try:
+            handle = self._client.wait(opening.reply).string()
+        except SftpStatus as status:
+            if opening.below and status.code == NO_SUCH_FILE:
+                return  # deleted since its name was listed
+            raise Refused(opening.below) from status
+        reads = deque(self._client.send(wire.READDIR, handle) for _ in range(READS_AHEAD))
+        try:
+            while reads:
+                rows = _rows(self._client.wait(reads.popleft()))
+                reads.append(self._client.send(wire.READDIR, handle))
+                found = self._entries(rows, opening.below)
+                if self._recursive:
+                    self._to_open += [f"{one.name}/" for one in found if one.is_folder and not one.link_target]
+                yield found
+        except SftpEnd:
+            for late in reads:
+                self._client.settled(late)
+        except SftpStatus as status:
+            raise Refused(opening.below) from status
+        self._client.send(wire.CLOSE, handle)  # nobody waits for the answer
+
+    def _entries(self, rows: list[_Row], below: str) -> list[ListEntry]:
+        folder = self._path(below)
+        links = [name for name, _long_name, facts in rows if facts.is_link]
+        requests = [(kind, _join(folder, name)) for name in links for kind in (wire.READLINK, wire.STAT)]
+        answers = list(self._client.gather(requests))
         followed = {
-            name: (_link_target(answers[2 * place]), _attributes(answers[2 * place + 1]))
-            for place, (name, _long_name, _own) in enumerate(links)
+            name: (_link_target(answers[2 * place]), _facts(answers[2 * place + 1])) for place, name in enumerate(links)
         }
-        return Page(tuple(self._entry(row, followed) for row in rows))
+        entries = []
+        for name, long_name, own in rows:
+            if name in (b".", b".."):
+                continue
+            target, behind = followed.get(name, ("", None))
+            shown = below + name.decode("utf-8", "surrogateescape")
+            entries.append(entry_of(shown, behind or own, target, owner_in(long_name) or owner_by_id(own)))
+        return entries
 
-    def _entry(self, row: _Raw, followed: dict[bytes, tuple[str, paramiko.SFTPAttributes | None]]) -> ListEntry:
-        name, long_name, attributes = row
-        shown = self._below + name.decode("utf-8", "surrogateescape")
-        if name not in followed:
-            return entry_of(shown, attributes, long_name, "")
-        target, real = followed[name]
-        return entry_of(shown, attributes if real is None else real, long_name, target)
+    def _path(self, below: str) -> bytes:
+        inner = below.rstrip("/").encode("utf-8", "surrogateescape")
+        return _join(self._real, inner) if inner else self._real
 
 
-def entry_of(name: str, attributes: paramiko.SFTPAttributes, long_name: bytes, link_target: str) -> ListEntry:
-    """An entry from what the server tells of a file."""
-    mode = attributes.st_mode
-    if is_folder(attributes):
+class _Opening:
+    __slots__ = ("below", "reply")
+
+    def __init__(self, below: str, reply: Reply) -> None:
+        self.below = below
+        self.reply = reply
+
+
+def entry_of(name: str, facts: Attributes, link_target: str, owner: str) -> ListEntry:
+    """An entry from what the server tells of a file. `facts` are those behind a link, or its own if it leads nowhere."""
+    mode = facts.mode
+    if facts.is_folder:
         kind = EntryKind.FOLDER
-    elif mode is not None and stat.S_ISLNK(mode):
+    elif facts.is_link or link_target:
         kind = EntryKind.LINK
     else:
         kind = EntryKind.FILE
-    modified = attributes.st_mtime
     return ListEntry(
         name,
-        None if modified is None else datetime.fromtimestamp(modified, UTC),
-        0 if kind is EntryKind.FOLDER else attributes.st_size,
+        None if facts.modified_s is None else datetime.fromtimestamp(facts.modified_s, UTC),
+        0 if kind is EntryKind.FOLDER else facts.size,
         kind,
-        etag="" if kind is not EntryKind.FILE else f"{modified or 0:x}-{attributes.st_size or 0:x}",
+        etag="" if facts.is_folder or facts.is_link else mark_of(facts),
         permissions=None if mode is None else stat.S_IMODE(mode),
-        owner=_owner(attributes, long_name),
+        owner=owner,
         link_target=link_target,
     )
 
 
-def _owner(attributes: paramiko.SFTPAttributes, long_name: bytes) -> str:
+def owner_in(long_name: bytes) -> str:
+    """User and group by the line that servers give for a person to read; "" where it has not the form of `ls -l`."""
     words = long_name.decode("utf-8", "replace").split(None, 4)
-    if len(words) >= 4 and len(words[0]) >= 10:  # the form of `ls -l`, which is what servers give
-        return f"{words[2]}:{words[3]}"
-    return "" if attributes.st_uid is None else f"{attributes.st_uid}:{attributes.st_gid}"
+    return f"{words[2]}:{words[3]}" if len(words) == 5 and len(words[0]) >= 10 and words[1].isdecimal() else ""
 
 
-def _is_part(name: bytes) -> bool:
-    return name.startswith(b".") and name.endswith(PART_ENDING)
+def owner_by_id(facts: Attributes) -> str:
+    return "" if facts.uid is None else f"{facts.uid}:{facts.gid}"
 
 
-def _link_target(answer: tuple[int, Any] | OSError) -> str:
-    if isinstance(answer, OSError) or answer[0] != CMD_NAME or answer[1].get_int() != 1:
+def _rows(answer: Answer) -> list[_Row]:
+    return [(answer.string(), answer.string(), answer.attributes()) for _ in range(answer.uint32())]
+
+
+def _join(folder: bytes, name: bytes) -> bytes:
+    return folder + name if folder.endswith(b"/") else folder + b"/" + name
+
+
+def _link_target(answer: Answer | SftpStatus) -> str:
+    if isinstance(answer, SftpStatus):
         return "?"
-    target: bytes = answer[1].get_string()
-    return target.decode("utf-8", "surrogateescape")
+    try:
+        return one_name(answer).decode("utf-8", "surrogateescape")
+    except NotSftp:
+        return "?"
 
 
-def _attributes(answer: tuple[int, Any] | OSError) -> paramiko.SFTPAttributes | None:
-    if isinstance(answer, OSError) or answer[0] != CMD_ATTRS:
-        return None
-    return paramiko.SFTPAttributes._from_msg(answer[1])  # type: ignore[attr-defined, no-any-return]
+def _facts(answer: Answer | SftpStatus) -> Attributes | None:
+    return None if isinstance(answer, SftpStatus) else answer.attributes()

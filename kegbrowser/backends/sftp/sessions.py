@@ -1,121 +1,127 @@
-"""Connections to one server: opened when needed, shared by channels, kept alive, opened again after a loss."""
+"""The connections to one server: opened when needed, shared by sessions, kept alive, opened again after a loss."""
 
 from __future__ import annotations
 
-import io
-import logging
-import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import replace
 
 import paramiko
 
 from kegbrowser.backends._sockets import LiveSockets
-from kegbrowser.backends.errors import AuthenticationFailed, NotSupported, StorageError
-from kegbrowser.backends.sftp import host_keys
-from kegbrowser.backends.sftp.client import WINDOW_BYTES, Client
-from kegbrowser.backends.sftp.translate import SftpStatus, connection_error
+from kegbrowser.backends.errors import Cancelled, StorageError
+from kegbrowser.backends.sftp import wire
+from kegbrowser.backends.sftp.client import ChannelClient
+from kegbrowser.backends.sftp.connecting import Connection, Target, connect
+from kegbrowser.backends.sftp.translate import SESSION_ERRORS, SftpStatus, connection_error
 
-CHANNELS_PER_CONNECTION = 8
-"""OpenSSH's MaxSessions is 10."""
+ROOM = 8
+"""Sessions on one connection; OpenSSH's MaxSessions is 10."""
 
-SOCKET_OPTIONS = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
-"""Requests are small and wait for nothing: without it each small file costs milliseconds of waiting."""
+DOUBT_AFTER_S = 15.0
+"""A connection from which nothing came for that long is asked whether it is still there, before it is trusted."""
 
-KEEPALIVE_S = 30
-MAX_PACKET_BYTES = 256 * 1024
-
-logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+PROBE_S = 3.0
+SWEEP_CONNECT_S, SWEEP_WAIT_S = 5.0, 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where to connect and how to get in; secrets do not show in its repr."""
+class Session(ChannelClient):
+    """A client that knows the connection it is on."""
 
-    host: str
-    port: int
-    username: str
-    key_filename: str | None
-    known_hosts_files: tuple[str, ...]
-    host_key_lines: tuple[str, ...] = ()
-    allow_agent: bool = False
-    look_for_keys: bool = False
-    password: str | None = field(default=None, repr=False)
-    passphrase: str | None = field(default=None, repr=False)
-    connect_timeout_s: float = 10.0
-    timeout_s: float = 60.0
-
-    @property
-    def server(self) -> str:
-        """For sentences."""
-        return f"{self.host}:{self.port}"
+    def __init__(self, channel: paramiko.Channel, connection: Connection) -> None:
+        self.connection = connection
+        super().__init__(channel)
 
 
 class Sessions:
-    """A pool of clients. Any thread."""
+    """A pool. Any thread.
 
-    def __init__(self, target: Target) -> None:
+    Args:
+        target: the server.
+        on_opened: called with each new session.
+    """
+
+    def __init__(self, target: Target, on_opened: Callable[[Session], None] = lambda session: None) -> None:
         self._target = target
+        self._on_opened = on_opened
         self._lock = threading.Lock()
-        self._room = threading.Condition(self._lock)
         self._sockets = LiveSockets(stall_timeout_s=target.timeout_s)
-        self._connections: list[tuple[paramiko.Transport, int]] = []
-        self._idle: list[Client] = []
+        self._connections: list[Connection] = []
+        self._idle: list[Session] = []
+        self._litter: set[bytes] = set()
+        self._sweepers: list[threading.Thread] = []
 
     @property
     def is_interrupted(self) -> bool:
         return self._sockets.is_interrupted
 
     @contextmanager
-    def client(self) -> Iterator[Client]:
-        """A client for one thread; given back afterwards, or closed if its connection broke under it."""
-        client = self.take()
+    def client(self) -> Iterator[Session]:
+        """A session for one thread; given back afterwards, or closed if its connection broke under it."""
+        session = self.take()
         try:
-            yield client
+            yield session
         except (SftpStatus, StorageError):
-            self.give_back(client)
+            self.give_back(session)
             raise
         except BaseException:
-            self.discard(client)
+            self.discard(session)
             raise
         else:
-            self.give_back(client)
+            self.give_back(session)
 
-    def take(self) -> Client:
-        """A client, to be given back or discarded.
+    def take(self) -> Session:
+        """A session, to be given back or discarded.
 
         Raises:
             StorageError: no connection, or not let in.
             Cancelled: interrupted.
         """
         self._sockets.check()
-        with self._lock:
-            while self._idle:
-                client = self._idle.pop()
-                if _is_alive(client):
-                    return client
-        try:
-            return self._open_client()
-        except (EOFError, OSError, paramiko.SSHException) as exc:
-            self._sockets.check()
-            if isinstance(exc, StorageError):
-                raise
-            raise connection_error(exc, self._target.server) from exc
+        while (session := self._pop_idle()) is not None:
+            if session.is_usable and self._answers(session):
+                break
+            self.discard(session)
+        else:
+            try:
+                session = self._open()
+            except SESSION_ERRORS as exc:
+                self._sockets.check()
+                raise connection_error(exc, self._target.server) from exc
+        self._sweep_with(session)
+        return session
 
-    def give_back(self, client: Client) -> None:
-        with self._lock:
-            if _is_alive(client) and not self.is_interrupted:
-                self._idle.append(client)
-                return
-        client.close()
+    def give_back(self, session: Session) -> None:
+        if session.is_usable and not self.is_interrupted:
+            with self._lock:
+                self._idle.append(session)
+            return
+        self.discard(session)
 
-    def discard(self, client: Client) -> None:
-        """Close a client that may be in the middle of an answer."""
-        with suppress(OSError, EOFError, paramiko.SSHException):
-            client.close()
+    def discard(self, session: Session) -> None:
+        """Close a session; and its connection, if that did not say anything for long."""
+        connection = session.connection
+        with self._lock:
+            connection.sessions -= 1
+            is_dead = not connection.is_alive or connection.silent_s > self._target.timeout_s / 2
+            if is_dead and connection in self._connections:
+                self._connections.remove(connection)
+        if is_dead:
+            connection.close()
+        else:
+            with suppress(*SESSION_ERRORS):
+                session.close()
+
+    def throw_away(self, path: bytes) -> None:
+        """Remove a temporary file whose session broke: soon in the background, else before the next use of a session."""
+        with self._lock:
+            self._litter.add(path)
+            sweeper = threading.Thread(target=self._sweep_apart, name="sftp-sweeper", daemon=True)
+            self._sweepers = [one for one in self._sweepers if one.is_alive()] + [sweeper]
+        sweeper.start()
+        sweeper.join(SWEEP_WAIT_S)
 
     def interrupt(self) -> None:
         """End everything that is blocked; nothing can be opened any more."""
@@ -124,195 +130,108 @@ class Sessions:
     def close(self) -> None:
         """Close all connections and wait for their threads."""
         with self._lock:
-            transports = [transport for transport, _count in self._connections]
-            self._connections.clear()
+            sweepers, self._sweepers = self._sweepers, []
+            connections, self._connections = self._connections, []
             self._idle.clear()
-        for transport in transports:
-            transport.close()
+        for sweeper in sweepers:
+            sweeper.join(2)
+        for connection in connections:
+            connection.close()
         self._sockets.close()
-        for transport in transports:
-            transport.join(2)
-
-    def fresh(self) -> Sessions:
-        """Another pool for the same server, for cleaning up after an interrupt; it waits only briefly."""
-        target = self._target
-        return Sessions(
-            Target(
-                target.host,
-                target.port,
-                target.username,
-                target.key_filename,
-                target.known_hosts_files,
-                target.host_key_lines,
-                target.allow_agent,
-                target.look_for_keys,
-                target.password,
-                target.passphrase,
-                connect_timeout_s=2.0,
-                timeout_s=2.0,
-            )
-        )
 
     # -- private -----------------------------------------------------------------------------------------------------
 
-    def _open_client(self) -> Client:
-        transport = self._transport_with_room()
+    def _pop_idle(self) -> Session | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _answers(self, session: Session) -> bool:
+        """Whether a session that was not heard of for long is still there."""
+        if session.connection.silent_s < DOUBT_AFTER_S:
+            return True
+        begun = time.monotonic()
         try:
-            channel = transport.open_session(
-                window_size=WINDOW_BYTES, max_packet_size=MAX_PACKET_BYTES, timeout=self._target.connect_timeout_s
-            )
-        except paramiko.ChannelException:
-            # Fewer sessions than usual are allowed on one connection: use another one.
-            transport = self._connect()
-            with self._lock:
-                self._connections.append((transport, 1))
-            channel = transport.open_session(window_size=WINDOW_BYTES, max_packet_size=MAX_PACKET_BYTES)
-        channel.settimeout(self._target.timeout_s)
-        try:
-            channel.invoke_subsystem("sftp")
-            client = Client(channel)
-        except (paramiko.SSHException, EOFError) as exc:
+            with session.patience(min(1.0, PROBE_S / self._target.timeout_s)):
+                session.name(wire.REALPATH, b".")
+        except SftpStatus:
+            return True
+        except SESSION_ERRORS:
             self._sockets.check()
-            if not transport.is_active():
+            session.connection.raw.heard_at = begun - 2 * self._target.timeout_s  # it is taken for dead
+            return False
+        return True
+
+    def _open(self) -> Session:
+        connection = self._with_room()
+        try:
+            session = self._open_on(connection)
+        except paramiko.ChannelException:
+            with self._lock:
+                others = connection.room = connection.sessions
+            if not others:
                 raise
-            channel.close()
-            raise NotSupported(
-                f"{self._target.server} offers no SFTP.", hint="Ask the owner of the server to allow it for this user."
-            ) from exc
-        client.learn_limits()
-        return client
+            # Fewer sessions than usual are allowed on one connection: use another one.
+            session = self._open_on(self._connect())
+        self._on_opened(session)
+        return session
 
-    def _transport_with_room(self) -> paramiko.Transport:
-        with self._lock:
-            self._connections = [pair for pair in self._connections if pair[0].is_active()]
-            for place, (transport, count) in enumerate(self._connections):
-                if count < CHANNELS_PER_CONNECTION:
-                    self._connections[place] = (transport, count + 1)
-                    return transport
-        transport = self._connect()
-        with self._lock:
-            self._connections.append((transport, 1))
-        return transport
-
-    def _connect(self) -> paramiko.Transport:
-        target = self._target
-        known = host_keys.load_known(target.known_hosts_files, target.host_key_lines)
-        raw = self._sockets.connect(
-            target.host, target.port, timeout_s=target.connect_timeout_s, socket_options=SOCKET_OPTIONS
-        )
-        transport = paramiko.Transport(raw)
+    def _open_on(self, connection: Connection) -> Session:
         try:
-            transport.banner_timeout = transport.handshake_timeout = target.connect_timeout_s
-            transport.auth_timeout = max(target.connect_timeout_s, 5.0)
-            self._prefer(transport, known)
-            transport.start_client(timeout=target.connect_timeout_s)
-            host_keys.check(known, target.host, target.port, transport.get_remote_server_key())
-            self._sign_in(transport)
-            transport.set_keepalive(KEEPALIVE_S)
+            return Session(connection.open_channel(self._target), connection)
         except BaseException:
-            transport.close()
+            with self._lock:
+                connection.sessions -= 1
             raise
-        return transport
 
-    def _prefer(self, transport: paramiko.Transport, known: paramiko.HostKeys) -> None:
-        options = transport.get_security_options()
-        fast = [cipher for cipher in ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com") if cipher in options.ciphers]
-        options.ciphers = (*fast, *(cipher for cipher in options.ciphers if cipher not in fast))
-        types = host_keys.known_types(known, self._target.host, self._target.port)
-        if "ssh-rsa" in types:
-            types += ["rsa-sha2-512", "rsa-sha2-256"]
-        first = [kind for kind in options.key_types if kind in types]
-        options.key_types = (*first, *(kind for kind in options.key_types if kind not in first))
+    def _with_room(self) -> Connection:
+        """A connection with a place for a session taken on it."""
+        with self._lock:
+            useless = [one for one in self._connections if not one.is_alive or _is_forgotten(one)]
+            self._connections = [one for one in self._connections if one not in useless]
+            for connection in self._connections:
+                if connection.sessions < connection.room and connection.silent_s < DOUBT_AFTER_S:
+                    connection.sessions += 1
+                    return connection
+        for connection in useless:
+            connection.close()
+        return self._connect()
 
-    def _sign_in(self, transport: paramiko.Transport) -> None:
-        target = self._target
-        refusal: BaseException | None = None
-        for key in self._keys():
-            try:
-                transport.auth_publickey(target.username, key)
-            except paramiko.AuthenticationException as exc:
-                refusal = exc
-            if transport.is_authenticated():
-                return
-        if target.password is not None:
-            try:
-                transport.auth_password(target.username, target.password)  # falls back to keyboard-interactive itself
-            except paramiko.AuthenticationException as exc:
-                refusal = exc
-        if transport.is_authenticated():
+    def _connect(self) -> Connection:
+        connection = connect(self._target, self._sockets, ROOM)
+        connection.sessions = 1
+        with self._lock:
+            self._connections.append(connection)
+        return connection
+
+    def _sweep_with(self, session: Session) -> None:
+        if not self._litter:
             return
-        if refusal is None:
-            raise AuthenticationFailed(
-                f"There is no password and no key to sign in to {target.server} with.",
-                hint="Give the connection a password or a key file, or add a key to the SSH agent.",
-            )
-        raise self._refused(refusal) from refusal
-
-    def _refused(self, refusal: BaseException) -> StorageError:
-        target = self._target
-        if isinstance(refusal, paramiko.BadAuthenticationType):
-            return connection_error(refusal, target.server)
-        what = f"the key “{Path(target.key_filename).name}”" if target.key_filename else "the password or key"
-        return AuthenticationFailed(f"{target.server} refused {what} for the user “{target.username}”.")
-
-    def _keys(self) -> Iterator[paramiko.PKey]:
-        target = self._target
-        if target.key_filename:
-            yield load_key(target.key_filename, target.passphrase)
-        if target.allow_agent:
-            with suppress(paramiko.SSHException, OSError):
-                yield from paramiko.Agent().get_keys()
-        if target.look_for_keys:
-            for name in ("id_ed25519", "id_ecdsa", "id_rsa"):
-                path = Path("~/.ssh").expanduser() / name
-                if path.is_file():
-                    with suppress(AuthenticationFailed):  # one with a passphrase nobody gave
-                        yield load_key(str(path), target.passphrase)
-
-
-def load_key(path: str, passphrase: str | None) -> paramiko.PKey:
-    """Read a private key.
-
-    Raises:
-        AuthenticationFailed: missing, unreadable, of no known kind, or its passphrase is missing or wrong.
-    """
-    name = Path(path).name
-    try:
-        return _load_any(path, passphrase or None)
-    except FileNotFoundError as exc:
-        raise AuthenticationFailed(f"The key file “{name}” does not exist.", hint="Choose the key file again.") from exc
-    except OSError as exc:
-        raise AuthenticationFailed(f"The key file “{name}” cannot be read.", hint="Check its permissions.") from exc
-    except paramiko.PasswordRequiredException as exc:
-        raise AuthenticationFailed(f"The key “{name}” is protected.", hint="Enter its passphrase.") from exc
-    except (paramiko.SSHException, ValueError, IndexError) as exc:
-        if passphrase:
-            text = f"The passphrase of the key “{name}” is wrong, or the file is no private key."
-        else:
-            text = f"The file “{name}” is no private key, or it is protected by a passphrase."
-        raise AuthenticationFailed(text, hint="Check the key file and its passphrase.") from exc
-
-
-def _load_any(path: str, passphrase: str | None) -> paramiko.PKey:
-    """Try each kind of key. paramiko 5.1's own `PKey.from_path` takes no passphrase: it hands text on where bytes are wanted."""
-    text = Path(path).read_text("utf-8")
-    refusal: paramiko.SSHException | None = None
-    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+        with self._lock:
+            litter, self._litter = self._litter, set()
         try:
-            key = kind.from_private_key(io.StringIO(text), passphrase)
-        except paramiko.PasswordRequiredException:
-            raise
-        except paramiko.SSHException as exc:
-            refusal = exc
-            continue
-        certificate = f"{path}-cert.pub"
-        if Path(certificate).is_file():
-            key.load_certificate(certificate)
-        return key
-    raise refusal or paramiko.SSHException("No key")
+            for _answer in session.gather((wire.REMOVE, path) for path in litter):
+                continue
+        except SESSION_ERRORS as exc:
+            with self._lock:
+                self._litter |= litter
+            self.discard(session)
+            self._sockets.check()
+            raise connection_error(exc, self._target.server) from exc
+
+    def _sweep_apart(self) -> None:
+        """With a connection of its own, as this pool may be interrupted; tried once."""
+        with self._lock:
+            litter, self._litter = self._litter, set()
+        apart = Sessions(replace(self._target, connect_timeout_s=SWEEP_CONNECT_S, timeout_s=SWEEP_CONNECT_S))
+        apart._litter = set(litter)
+        try:
+            apart.give_back(apart.take())
+        except (StorageError, Cancelled):
+            with self._lock:
+                self._litter |= litter
+        finally:
+            apart.close()
 
 
-def _is_alive(client: Client) -> bool:
-    channel = client.get_channel()
-    transport = channel.get_transport() if channel is not None else None
-    return channel is not None and transport is not None and transport.is_active() and not channel.closed
+def _is_forgotten(connection: Connection) -> bool:
+    return connection.sessions == 0 and connection.silent_s >= DOUBT_AFTER_S

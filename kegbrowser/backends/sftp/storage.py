@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
+from copy import copy
 from dataclasses import replace
-from datetime import datetime
-
-import paramiko
-from paramiko.sftp import (
-    CMD_CLOSE,
-    CMD_FSTAT,
-    CMD_LSTAT,
-    CMD_MKDIR,
-    CMD_OPEN,
-    CMD_OPENDIR,
-    CMD_READDIR,
-    CMD_READLINK,
-    CMD_REALPATH,
-    CMD_REMOVE,
-    CMD_RMDIR,
-    CMD_STAT,
-    SFTP_FLAG_READ,
-)
+from datetime import UTC, datetime
 
 from kegbrowser.backends.base import (
     Capabilities,
+    DeleteResult,
     FileMode,
     ListEntry,
     Page,
@@ -36,23 +22,23 @@ from kegbrowser.backends.base import (
 )
 from kegbrowser.backends.errors import (
     AlreadyExists,
-    FolderNotEmpty,
     InvalidName,
     IsAFolder,
     NotAFolder,
     NotSupported,
-    QuotaExceeded,
-    SourceChanged,
     StorageError,
 )
-from kegbrowser.backends.sftp import writing
-from kegbrowser.backends.sftp.client import Client, is_folder, is_link, open_handle
-from kegbrowser.backends.sftp.files import SftpReader, mark_of
-from kegbrowser.backends.sftp.listing import Lister, entry_of
-from kegbrowser.backends.sftp.sessions import Sessions, Target
-from kegbrowser.backends.sftp.translate import SftpStatus, shown, translated
+from kegbrowser.backends.sftp import copying, publishing, reasons, wire
+from kegbrowser.backends.sftp.client import Client, Reply
+from kegbrowser.backends.sftp.connecting import Target
+from kegbrowser.backends.sftp.listing import Listing, Refused, entry_of, owner_by_id
+from kegbrowser.backends.sftp.reader import SftpReader
+from kegbrowser.backends.sftp.sessions import Session, Sessions
+from kegbrowser.backends.sftp.translate import NO_SUCH_FILE, SftpStatus, shown, status_error, translated
+from kegbrowser.backends.sftp.wire import Attributes
+from kegbrowser.backends.sftp.writer import SftpWriter
 
-NO_ATTRIBUTES = paramiko.SFTPAttributes()
+DELETES_AHEAD = 64
 
 
 class SFTPStorage(StorageBackend):
@@ -63,7 +49,7 @@ class SFTPStorage(StorageBackend):
 
     Args:
         host: name or address.
-        username: of the server.
+        username: of the server; "" for the name that one is logged in with here.
         key_filename: a private key; None for none.
         known_hosts_fpath: a known_hosts file; None for none.
         allow_agent: try the keys of the SSH agent.
@@ -74,6 +60,7 @@ class SFTPStorage(StorageBackend):
         root: see above.
         start_folder: what `home` gives; "" for the login folder.
         host_keys: further known host keys, lines of a known_hosts file.
+        known_hosts_files: further known_hosts files.
         connect_timeout_s, timeout_s: until connected; of silence in the middle.
     """
 
@@ -83,7 +70,7 @@ class SFTPStorage(StorageBackend):
         real_folders=True,
         set_modified=True,
         permissions=True,
-        max_name_bytes=255,
+        max_name_bytes=publishing.MAX_NAME_BYTES,
         max_path_bytes=4096,
     )
 
@@ -103,19 +90,20 @@ class SFTPStorage(StorageBackend):
         root: str | None = None,
         start_folder: str = "",
         host_keys: tuple[str, ...] = (),
+        known_hosts_files: tuple[str, ...] = (),
         connect_timeout_s: float = 10.0,
         timeout_s: float = 60.0,
     ) -> None:
         super().__init__(name)
         self._root = root
         self._start_folder = start_folder
-        target = Target(
+        self._target = Target(
             host,
             port,
             username,
             key_filename,
-            (known_hosts_fpath,) if known_hosts_fpath else (),
-            host_keys,
+            (*((known_hosts_fpath,) if known_hosts_fpath else ()), *known_hosts_files),
+            tuple(host_keys),
             allow_agent,
             look_for_keys,
             password,
@@ -123,8 +111,8 @@ class SFTPStorage(StorageBackend):
             connect_timeout_s,
             timeout_s,
         )
-        self._server = target.server
-        self.sessions = Sessions(target)
+        self._names_of_ids: dict[tuple[bool, int], str] = {}
+        self._sessions = Sessions(self._target, self._learn)
 
     # -- reading and writing -----------------------------------------------------------------------------------------
 
@@ -137,29 +125,12 @@ class SFTPStorage(StorageBackend):
         raise NotSupported(f"“{shown(path)}” can be opened for reading or for writing, not for both.", path=path)
 
     def open_reader(self, path: str, *, offset: int = 0, length: int | None = None, etag: str = "") -> RemoteFile:
-        real = self.real(path, "open")
-        with self.translated("open", path):
-            client = self.sessions.take()
-            try:
-                handle = open_handle(client, CMD_OPEN, real, SFTP_FLAG_READ, NO_ATTRIBUTES)
-            except SftpStatus:
-                self.sessions.give_back(client)
-                raise
-            except BaseException:
-                self.sessions.discard(client)
-                raise
-            try:
-                attributes = client.attributes(CMD_FSTAT, handle)
-                size = attributes.st_size or 0
-                if is_folder(attributes):
-                    raise IsAFolder(f"“{shown(path)}” is a folder.", path=path)
-                if etag and etag != mark_of(attributes):
-                    raise SourceChanged(f"“{shown(path)}” has changed.", path=path)
-            except BaseException:
-                self.sessions.discard(client)
-                raise
-        wanted = size if length is None else length
-        return SftpReader(self, path, client, handle, size, mark_of(attributes), min(offset, size), wanted)
+        real = self._real_file(path, "open")
+
+        def why(status: SftpStatus) -> StorageError | None:
+            return self._asked(lambda client: reasons.not_opened(client, real, path), status)
+
+        return SftpReader(path, real, self._sessions, lambda: self._translated("read", path, why), offset, length, etag)
 
     def open_writer(
         self,
@@ -171,197 +142,243 @@ class SFTPStorage(StorageBackend):
         content_type: str = "",
     ) -> RemoteFile:
         if path.endswith("/") or not path:
-            raise InvalidName(f"“{shown(path)}” is a folder's name.", path=path)
-        return writing.open_writer(self, path, overwrite=overwrite, modified=modified)
+            raise InvalidName(f"Could not save “{shown(path)}”: this is the name of a folder.", path=path)
+        return SftpWriter(
+            path,
+            self._real(path, "save"),
+            self._sessions,
+            lambda why: self._translated("save", path, why),
+            overwrite=overwrite,
+            modified=modified,
+        )
 
     # -- listing -----------------------------------------------------------------------------------------------------
 
     def list_pages(self, path: str, *, recursive: bool = False) -> Iterator[Page]:
-        waiting, told = [""], False
-        while waiting:
-            below = waiting.pop()
-            for page in self._pages_of_one(as_folder(path) + below, below):
-                if page.entries or (not told and not waiting and not recursive):
-                    told = True
-                    yield page
-                if recursive:
-                    waiting += [f"{entry.name}/" for entry in page.entries if entry.is_folder and not entry.link_target]
-        if not told:
-            yield Page(())
+        real = self._real(as_folder(path), "list")
+        with self._translated("list", path):
+            session = self._sessions.take()
+        has_ended = False
+        try:
+            pages = Listing(session, real, recursive=recursive).pages()
+            while True:
+                with self._translated("list", path):
+                    try:
+                        page = next(pages, None)
+                    except Refused as refused:
+                        has_ended = session.is_usable
+                        raise self._why_not_listed(session, refused, path) from refused
+                if page is None:
+                    has_ended = True
+                    return
+                yield page
+        finally:
+            if has_ended:
+                self._sessions.give_back(session)
+            else:
+                self._sessions.discard(session)
 
     def stat(self, path: str) -> ListEntry:
-        real = self.real(path, "find")
-        with self.translated("find", path), self.sessions.client() as client:
-            attributes = client.attributes(CMD_LSTAT, real)
-            target = ""
-            if is_link(attributes):
-                target = client.real_path(CMD_READLINK, real).decode("utf-8", "surrogateescape")
+        real = self._real(path, "find")
+        with self._translated("find", path), self._sessions.client() as client:
+            facts, target = client.attributes(wire.LSTAT, real), ""
+            if facts.is_link:
+                target = client.name(wire.READLINK, real).decode("utf-8", "surrogateescape")
                 with suppress(SftpStatus):
-                    attributes = client.attributes(CMD_STAT, real)
-            entry = entry_of(split_path(path)[1], attributes, b"", target)
+                    facts = client.attributes(wire.STAT, real)
+            entry = entry_of(split_path(path)[1], facts, target, self._owner(client, facts))
         if path.endswith("/") and not entry.is_folder:
             raise NotAFolder(f"“{shown(path)}” is not a folder.", path=path)
-        return entry
+        if facts.accessed_s is None:
+            return entry
+        read_at = datetime.fromtimestamp(facts.accessed_s, UTC)
+        return replace(entry, extra=(("Last read", f"{read_at:%Y-%m-%d %H:%M:%S} UTC"),))
 
     def check(self) -> str:
-        with self.translated("open", ""), self.sessions.client() as client:
-            self._learn(client)
-            handle = client.open_folder(self.real(self.home(), "open"))
-            client.ask(CMD_CLOSE, handle)
-        return f"Connected to {self._server}."
+        folder = self.home()
+        real = self._real(folder, "open")
+        with self._translated("open", folder or "/"), self._sessions.client() as client:
+            client.send(wire.CLOSE, client.ask(wire.OPENDIR, real).string())
+        return f"Connected to {self._target.server} as {self._target.user}."
 
     def home(self) -> str:
         if self._root is None:
             return ""
-        with self.translated("find", "the start folder"), self.sessions.client() as client:
-            self._learn(client)
+        with self._translated("find", self._start_folder or "the start folder"), self._sessions.client() as client:
             wanted = self._start_folder.encode("utf-8", "surrogateescape") or b"."
-            found = client.real_path(CMD_REALPATH, wanted).decode("utf-8", "surrogateescape")
-        root = as_folder(self._root)
-        return as_folder(found.removeprefix(root)) if found.startswith(root) else ""
+            found = client.name(wire.REALPATH, wanted).decode("utf-8", "surrogateescape")
+        root, folder = as_folder(self._root), as_folder(found)
+        return folder.removeprefix(root) if folder.startswith(root) else ""
 
     # -- changing ----------------------------------------------------------------------------------------------------
 
     def delete(self, path: str) -> None:
-        self._change("delete", path, CMD_REMOVE, lambda client, real: self._why_not_removed(client, real, path))
+        real = self._real_file(path, "delete")
+        self._change("delete", path, wire.REMOVE, real, reasons.not_removed)
+
+    def delete_files(self, paths: Iterable[str]) -> Iterator[DeleteResult]:
+        """As in the base; many requests are in flight."""
+        waiting = iter(paths)
+        while batch := [path for _place, path in zip(range(DELETES_AHEAD), waiting, strict=False)]:
+            yield from self._delete_batch(batch)
 
     def delete_folder(self, path: str) -> None:
-        self._change("delete", path, CMD_RMDIR, lambda client, real: self._why_folder_stays(client, real, path))
+        real = self._real(path, "delete")
+        if not path.strip("/"):
+            raise NotSupported(f"Could not delete “{shown(path)}”: it is the root.", path=path)
+        with self._translated("delete", path), self._sessions.client() as client:
+            try:
+                client.ask(wire.RMDIR, real)
+            except SftpStatus as status:
+                found = publishing.facts_of(client, real)
+                if found is None or not found.is_link:
+                    raise (reasons.folder_not_removed(client, real, path) or status) from status
+                client.ask(wire.REMOVE, real)  # of a link to a folder only the link goes
 
     def make_folder(self, path: str) -> None:
-        def why(client: Client, real: bytes) -> StorageError | None:
-            return self._exists(client, real, path)
-
-        self._change("make", path, CMD_MKDIR, why, paramiko.SFTPAttributes())
+        self._change("make", path, wire.MKDIR, self._real(path, "make"), reasons.not_made, wire.NO_ATTRIBUTES)
 
     def rename(self, source: str, target: str, *, overwrite: bool = False) -> None:
-        old, new = self.real(source, "rename"), self.real(target, "rename")
-        with self.translated("rename", source), self.sessions.client() as client:
-            client.attributes(CMD_LSTAT, old)
+        old, new = self._real(source, "rename"), self._real(target, "rename")
+        with self._translated("rename", source), self._sessions.client() as client:
+            found = client.attributes(wire.LSTAT, old)
+            if source.endswith("/") and not found.is_folder and not found.is_link:
+                raise NotAFolder(f"“{shown(source)}” is not a folder.", path=source)
             if old == new:
                 return
-            if overwrite:
-                writing.replace(client, old, new)
-                return
-            exists = self._exists(client, new, target)
-            if exists is not None:
-                raise exists
-            writing.rename_new(client, old, new, is_folder=source.endswith("/"))
+            try:
+                if overwrite:
+                    publishing.replace(client, old, new)
+                else:
+                    publishing.rename_new(client, old, new, is_file=not found.is_folder and not found.is_link)
+            except SftpStatus as status:
+                reason = reasons.not_renamed(client, status, old, new, source, target)
+                raise (reason or status) from status
 
     def copy(self, source: str, target: str, *, overwrite: bool = False) -> None:
-        if not self.capabilities.server_copy:
-            raise NotSupported(f"{self._server} cannot copy by itself.", path=source)
-        writing.copy_data(self, source, target, overwrite=overwrite)
+        old, new = self._real_file(source, "copy"), self._real(target, "copy")
+        with self._translated("copy", source), self._sessions.client() as client:
+            if not client.has(wire.COPY_DATA):
+                raise NotSupported(f"{self._target.server} cannot copy by itself.", path=source)
+            if not overwrite and publishing.facts_of(client, new) is not None:
+                raise AlreadyExists(f"“{shown(target)}” exists already.", path=target)
+            if old == new:
+                return
+            copying.copy(self._sessions, client, source, target, old, new, overwrite=overwrite)
 
     def interrupt(self) -> None:
-        self.sessions.interrupt()
+        self._sessions.interrupt()
 
     def shutdown(self) -> None:
-        self.sessions.close()
+        self._sessions.close()
 
-    # -- for the other modules of this package -----------------------------------------------------------------------
+    # -- private -----------------------------------------------------------------------------------------------------
 
-    def real(self, path: str, verb: str) -> bytes:
+    def _real(self, path: str, verb: str) -> bytes:
         """The path of the server; refuses names that no file there can have."""
+        if "\0" in path:
+            raise InvalidName(f"Could not {verb} “{shown(path)}”: the server cannot store this name.", path=path)
         if self._root is None:
             return (path.rstrip("/") or ("/" if path.startswith("/") else ".")).encode("utf-8", "surrogateescape")
         bare = path.removesuffix("/")
         parts = bare.split("/") if bare else []
-        if any(part in ("", ".", "..") for part in parts) or "\0" in bare or path == "/":
+        if any(part in ("", ".", "..") for part in parts) or path == "/":
             raise InvalidName(f"Could not {verb} “{shown(path)}”: the server cannot store this name.", path=path)
-        return (as_folder(self._root) + bare).encode("utf-8", "surrogateescape")
+        real = as_folder(self._root) + bare
+        return (real.rstrip("/") or real).encode("utf-8", "surrogateescape")
 
-    def translated(
-        self, verb: str, path: str, why: Callable[[], StorageError | None] | None = None
+    def _real_file(self, path: str, verb: str) -> bytes:
+        real = self._real(path, verb)
+        if path.endswith("/") or not path:
+            raise IsAFolder(f"Could not {verb} “{shown(path)}”: it is a folder.", path=path)
+        return real
+
+    def _translated(
+        self, verb: str, path: str, why: Callable[[SftpStatus], StorageError | None] | None = None
     ) -> AbstractContextManager[None]:
-        return translated(verb, path, self._server, lambda: self.sessions.is_interrupted, why)
+        return translated(verb, path, self._target.server, lambda: self._sessions.is_interrupted, why)
 
-    def why_not_written(self) -> StorageError | None:
-        """A bare "Failure" while writing is mostly a full disk."""
-        return QuotaExceeded(f"The disk of {self._server} is full, or it refuses to write for another reason.")
-
-    # -- private -----------------------------------------------------------------------------------------------------
-
-    def _pages_of_one(self, path: str, below: str) -> Iterator[Page]:
-        real = self.real(path, "list")
-        lister = Lister(real, below)
-        with self.translated("list", path, lambda: self._why_not_listed(path)):
-            client = self.sessions.take()
-        clean = False
+    def _asked(self, question: Callable[[Client], StorageError | None], status: SftpStatus) -> StorageError | None:
+        """Ask the server for a reason; None if it cannot be asked."""
+        if status.code == NO_SUCH_FILE:
+            return None
         try:
-            with self.translated("list", path):
-                try:
-                    handle = client.open_folder(real)
-                except SftpStatus as status:
-                    clean = True
-                    raise (self._why_not_folder(client, real, path) or status) from status
-                pages = lister.pages(client, handle)
-                while (page := next(pages, None)) is not None:
-                    yield page
-                client.ask(CMD_CLOSE, handle)
-                clean = True
-        finally:
-            if clean:
-                self.sessions.give_back(client)
-            else:
-                self.sessions.discard(client)
-
-    def _why_not_listed(self, path: str) -> StorageError | None:
-        return None
-
-    def _why_not_folder(self, client: Client, real: bytes, path: str) -> StorageError | None:
-        with suppress(SftpStatus):
-            if not is_folder(client.attributes(CMD_STAT, real)):
-                return NotAFolder(f"“{shown(path)}” is not a folder.", path=path)
-        return None
+            with self._translated("find", ""), self._sessions.client() as client:
+                return question(client)
+        except StorageError:
+            return None
 
     def _change(
         self,
         verb: str,
         path: str,
         request: int,
-        why: Callable[[Client, bytes], StorageError | None],
-        *arguments: object,
+        real: bytes,
+        why: Callable[[Client, bytes, str], StorageError | None],
+        *arguments: bytes,
     ) -> None:
-        real = self.real(path, verb)
-        with self.translated(verb, path), self.sessions.client() as client:
+        with self._translated(verb, path), self._sessions.client() as client:
             try:
                 client.ask(request, real, *arguments)
             except SftpStatus as status:
-                raise (why(client, real) or status) from status
+                raise (why(client, real, path) or status) from status
 
-    def _why_not_removed(self, client: Client, real: bytes, path: str) -> StorageError | None:
-        with suppress(SftpStatus):
-            if is_folder(client.attributes(CMD_LSTAT, real)):
-                return IsAFolder(f"Could not delete “{shown(path)}”: it is a folder.", path=path)
-        return None
+    def _delete_batch(self, batch: list[str]) -> Iterator[DeleteResult]:
+        results: list[DeleteResult] = []
+        left: list[tuple[str, bytes]] = []
+        for path in batch:
+            try:
+                left.append((path, self._real_file(path, "delete")))
+            except StorageError as error:
+                results.append(DeleteResult(path, error))
+        try:
+            with self._translated("delete", batch[0]), self._sessions.client() as client:
+                replies: deque[Reply] = deque(client.send(wire.REMOVE, real) for _path, real in left)
+                for path, real in left:
+                    results.append(self._deleted(client, replies.popleft(), real, path))
+        except StorageError as error:
+            done = {result.path for result in results}
+            results += [DeleteResult(path, _about(error, path)) for path, _real in left if path not in done]
+        yield from results
 
-    def _why_folder_stays(self, client: Client, real: bytes, path: str) -> StorageError | None:
-        with suppress(SftpStatus):
-            attributes = client.attributes(CMD_LSTAT, real)
-            if is_link(attributes):
-                client.ask(CMD_REMOVE, real)
-                return None
-            if not is_folder(attributes):
-                return NotAFolder(f"Could not delete “{shown(path)}”: it is not a folder.", path=path)
-            _kind, answer = client.ask(CMD_OPENDIR, real)
-            handle = answer.get_string()
-            names = 0
-            with suppress(EOFError):
-                _kind, answer = client.ask(CMD_READDIR, handle)
-                names = answer.get_int()
-            client.ask(CMD_CLOSE, handle)
-            if names > 2:
-                return FolderNotEmpty(f"Could not delete “{shown(path)}”: the folder is not empty.", path=path)
-        return None
+    def _deleted(self, client: Client, reply: Reply, real: bytes, path: str) -> DeleteResult:
+        status = client.settled(reply)
+        if not isinstance(status, SftpStatus) or status.code == NO_SUCH_FILE:
+            return DeleteResult(path)
+        error = reasons.not_removed(client, real, path) or status_error(status, "delete", path)
+        error.__cause__ = status
+        return DeleteResult(path, error)
 
-    def _exists(self, client: Client, real: bytes, path: str) -> StorageError | None:
-        with suppress(SftpStatus):
-            client.attributes(CMD_LSTAT, real)
-            return AlreadyExists(f"“{shown(path)}” exists already.", path=path)
-        return None
+    def _why_not_listed(self, session: Session, refused: Refused, path: str) -> StorageError:
+        status, below = refused.__cause__, as_folder(path) + refused.below
+        if not isinstance(status, SftpStatus):
+            raise TypeError("a refusal without a status")
+        if not session.is_usable:
+            return status_error(status, "list", below)
+        return reasons.not_listed(session, self._real(below, "list"), below) or status_error(status, "list", below)
 
-    def _learn(self, client: Client) -> None:
-        can_copy = "copy-data" in client.extensions
+    def _owner(self, client: Client, facts: Attributes) -> str:
+        """User and group by name where the server tells them (OpenSSH 9.0 and newer), else by number."""
+        if facts.uid is None or facts.gid is None or not client.has(wire.NAMES_OF_IDS):
+            return owner_by_id(facts)
+        wanted = ((True, facts.uid), (False, facts.gid))
+        if any(one not in self._names_of_ids for one in wanted):
+            ids = (one.to_bytes(4, "big") for _is_user, one in wanted)
+            with suppress(SftpStatus):
+                answer = client.extended(wire.NAMES_OF_IDS, *ids)
+                for one in wanted:
+                    self._names_of_ids[one] = wire.Answer(answer.string()).string().decode("utf-8", "replace")
+        return ":".join(self._names_of_ids.get(one, "") or str(one[1]) for one in wanted)
+
+    def _learn(self, session: Session) -> None:
+        can_copy = session.has(wire.COPY_DATA)
         if can_copy != self.capabilities.server_copy:
             self.capabilities = replace(self.capabilities, server_copy=can_copy)
+
+
+def _about(error: StorageError, path: str) -> StorageError:
+    """The same error, told of another file."""
+    twin = copy(error)
+    twin.path = path
+    twin.__cause__ = error
+    return twin

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -26,14 +25,17 @@ from kegbrowser.backends.errors import (
 )
 
 # draft-ietf-secsh-filexfer-13, section 9.1; OpenSSH speaks version 3, which ends at 8.
-NO_SUCH_FILE, PERMISSION, FAILURE, BAD_MESSAGE = 2, 3, 4, 5
+OK, END, NO_SUCH_FILE, PERMISSION, FAILURE, BAD_MESSAGE, UNSUPPORTED = 0, 1, 2, 3, 4, 5, 8
 _CODES: dict[int, tuple[type[StorageError], str]] = {
+    END: (ServerFault, "the server told an end where there is none"),
     NO_SUCH_FILE: (FileNotFoundInStorageError, "it does not exist"),
     PERMISSION: (PermissionDenied, "the server does not permit it"),
+    # OpenSSH: the name is too long, or has a character that the disk does not take.
     BAD_MESSAGE: (InvalidName, "the server cannot store this name"),
-    6: (ConnectionLost, "there is no connection"),
-    7: (ConnectionLost, "the connection broke"),
-    8: (NotSupported, "the server cannot do this"),
+    6: (ConnectionLost, "the server has no connection to its disk"),
+    7: (ConnectionLost, "the server lost the connection to its disk"),
+    UNSUPPORTED: (NotSupported, "the server cannot do this"),
+    10: (FileNotFoundInStorageError, "the folder above it does not exist"),
     11: (AlreadyExists, "it exists already"),
     12: (PermissionDenied, "the disk of the server is read-only"),
     14: (QuotaExceeded, "the disk of the server is full"),
@@ -43,12 +45,28 @@ _CODES: dict[int, tuple[type[StorageError], str]] = {
 }
 
 
-class SftpStatus(OSError):
-    """A status of the server that is no success; `code` as in the protocol."""
+class SftpStatus(Exception):
+    """A status of the server that is no success; `code` as in the protocol, `text` is its own, fit for no sentence of ours."""
 
     def __init__(self, code: int, text: str) -> None:
-        super().__init__(errno.ENOENT if code == NO_SUCH_FILE else errno.EIO, text)
+        super().__init__(code, text)
         self.code = code
+        self.text = text
+
+
+class SftpEnd(SftpStatus):
+    """The end of a file or of a folder."""
+
+    def __init__(self) -> None:
+        super().__init__(END, "")
+
+
+class NotSftp(Exception):
+    """What came is no answer of SFTP."""
+
+
+SESSION_ERRORS = (NotSftp, EOFError, OSError, paramiko.SSHException, struct.error)
+"""After one of these a session is of no more use."""
 
 
 @contextmanager
@@ -57,7 +75,7 @@ def translated(
     path: str,
     server: str,
     is_interrupted: Callable[[], bool],
-    why: Callable[[], StorageError | None] | None = None,
+    why: Callable[[SftpStatus], StorageError | None] | None = None,
 ) -> Iterator[None]:
     """Translate what goes wrong inside.
 
@@ -66,7 +84,7 @@ def translated(
         path: what it is about.
         server: `host:port`, for the sentences about the connection.
         is_interrupted: whether the storage was interrupted, which explains every broken connection.
-        why: asks the server for the reason behind its bare "Failure"; None if it finds none.
+        why: asks for the reason behind a bare refusal; None if it finds none.
     """
     try:
         yield
@@ -74,41 +92,61 @@ def translated(
         if is_interrupted():
             raise Cancelled from None
         raise
-    except SftpStatus as exc:
-        reason = why() if exc.code == FAILURE and why is not None else None
-        raise (reason or _status_error(exc, verb, path)) from exc
-    except (EOFError, OSError, paramiko.SSHException, struct.error) as exc:
+    except SftpStatus as status:
+        reason = why(status) if why is not None else None
+        raise (reason or status_error(status, verb, path)) from status
+    except SESSION_ERRORS as exc:
         if is_interrupted():
             raise Cancelled from exc
         raise connection_error(exc, server) from exc
 
 
+def status_error(status: SftpStatus, verb: str, path: str) -> StorageError:
+    """What a refusal means when nothing more is known about it."""
+    kind, reason = _CODES.get(status.code, (ServerFault, "the server says only that it failed"))
+    error = kind(f"Could not {verb} “{shown(path)}”: {reason}.", path=path)
+    if status.code == FAILURE:
+        error.retryable = False
+        error.hint = "The disk may be full or broken, or it may not take this name: ask the owner of the server."
+    return error
+
+
 def connection_error(exc: BaseException, server: str) -> StorageError:
     """What a failure to connect, or of the connection, means."""
-    if isinstance(exc, paramiko.BadAuthenticationType):
-        allowed = ", ".join(exc.allowed_types) or "nothing"
-        return AuthenticationFailed(f"{server} does not let you in this way: it accepts {allowed}.")
-    if isinstance(exc, paramiko.AuthenticationException):
-        return AuthenticationFailed(f"{server} refused the user name, password or key.")
+    if isinstance(exc, StorageError):
+        return exc
+    if isinstance(exc, NotSftp):
+        return ServerFault(
+            f"What {server} sends is not SFTP.",
+            hint="A login script on the server may print something: it must be silent for SFTP.",
+            retryable=False,
+        )
     if isinstance(exc, socket.gaierror):
         return ConnectionLost(f"The server of {server} was not found.", hint="Check the name of the server.")
     if isinstance(exc, ConnectionRefusedError):
         return ConnectionLost(f"{server} refused the connection.", hint="Check the port, and that the server runs.")
-    if isinstance(exc, (TimeoutError, socket.timeout)):
+    if isinstance(exc, TimeoutError):
         return ConnectionLost(f"{server} does not answer.")
     if isinstance(exc, paramiko.ssh_exception.IncompatiblePeer):
-        return ServerFault(f"{server} and this program have no encryption in common.", hint="", retryable=False)
+        return ServerFault(
+            f"{server} and this program have no encryption in common.",
+            hint="The server may be very old: ask its owner to renew it.",
+            retryable=False,
+        )
     if isinstance(exc, paramiko.ChannelException):
-        return NotSupported(f"{server} opens no further SFTP session.", hint="Ask the owner of the server.")
+        return ConnectionLost(f"{server} opens no further session.", hint="Ask the owner of the server.")
+    if isinstance(exc, paramiko.SSHException) and "banner" in str(exc):
+        return ConnectionLost(f"{server} does not answer as an SSH server.", hint="Check the port.")
+    if isinstance(exc, paramiko.AuthenticationException):
+        return AuthenticationFailed(f"{server} refused to let you in.")
     return ConnectionLost(f"The connection to {server} broke.")
 
 
 def shown(path: str) -> str:
     """The last name of a path, as it may stand in a sentence."""
     name = path.rstrip("/").rpartition("/")[2] or path or "the folder"
-    return name.encode("utf-8", "backslashreplace").decode()
+    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in _readable(name))
 
 
-def _status_error(exc: SftpStatus, verb: str, path: str) -> StorageError:
-    kind, reason = _CODES.get(exc.code, (ServerFault, f"the server says “{exc.strerror}”"))
-    return kind(f"Could not {verb} “{shown(path)}”: {reason}.", path=path)
+def _readable(name: str) -> str:
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

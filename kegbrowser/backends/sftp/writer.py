@@ -1,0 +1,174 @@
+"""A file that is written: to a temporary name, then in one step to its own."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from datetime import datetime
+
+from kegbrowser.backends.base import FileMode, RemoteFile
+from kegbrowser.backends.errors import QuotaExceeded, StorageError
+from kegbrowser.backends.sftp import parts, wire
+from kegbrowser.backends.sftp.publishing import facts_of, part_name, publish
+from kegbrowser.backends.sftp.sessions import Session, Sessions
+from kegbrowser.backends.sftp.streams import WriteBehind
+from kegbrowser.backends.sftp.translate import FAILURE, SESSION_ERRORS, SftpStatus, shown
+
+NEARLY_FULL_BYTES = 4 * 1024 * 1024
+
+Why = Callable[[SftpStatus], StorageError | None]
+Translated = Callable[[Why], AbstractContextManager[None]]
+
+
+class SftpWriter(RemoteFile):
+    """Any one thread at a time. Memory: see `WriteBehind`.
+
+    A replaced file leaves its permissions (and, where the server lets us, its owner and group) to the new one. Through a
+    symbolic link the file behind it is replaced.
+
+    Args:
+        path: as the user knows it.
+        real: as the server does.
+        sessions: gives the session, which is given back at `close`.
+        translated: makes errors the user's.
+        overwrite, modified: see `StorageBackend.open_writer`.
+
+    Raises:
+        What `StorageBackend.open_writer` raises.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        real: bytes,
+        sessions: Sessions,
+        translated: Translated,
+        *,
+        overwrite: bool,
+        modified: datetime | None,
+    ) -> None:
+        super().__init__(FileMode.write)
+        self.closed = True
+        self._path = path
+        self._sessions = sessions
+        self._translated = translated
+        self._overwrite = overwrite
+        self._modified_s = None if modified is None else math.floor(modified.timestamp())
+        self._is_settled = False
+        self._replaces_in_two_steps = False
+        self._session: Session | None = None
+        name = part_name(real)
+        with translated(self._why_not):
+            self._session = sessions.take()
+            try:
+                self._part = parts.begin(self._session, path, real, name, follow=overwrite)
+            except SESSION_ERRORS:
+                self._leave()
+                sessions.throw_away(name)
+                raise
+            except BaseException:
+                self._leave()
+                raise
+            self._behind = WriteBehind(self._session, self._part.handle)
+        self.closed = False
+
+    def read(self, size: int) -> bytes:
+        raise io.UnsupportedOperation("This file was not opened for reading.")
+
+    def write(self, data: bytes) -> None:
+        if self.closed:
+            raise ValueError("The file is closed.")
+        with self._translated(self._why_not):
+            self._behind.write(data)
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        try:
+            with self._translated(self._why_not):
+                self._behind.settle()
+                session = self._held()
+                parts.finish(session, self._part.handle, self._modified_s, self._part.replaced)
+                self._is_settled = True
+                self._publish(session)
+        except BaseException:
+            self.abort()
+            raise
+        self.closed = True
+        self._leave()
+
+    def abort(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        session = self._session
+        if session is not None and session.is_usable and not self._sessions.is_interrupted:
+            try:
+                if not self._is_settled:
+                    session.send(wire.CLOSE, self._part.handle)
+                session.settled(session.send(wire.REMOVE, self._part.name))
+            except SESSION_ERRORS:
+                self._sessions.throw_away(self._part.name)
+        elif not (self._is_settled and self._replaces_in_two_steps):
+            self._sessions.throw_away(self._part.name)
+        self._leave()
+
+    def _publish(self, session: Session) -> None:
+        part = self._part
+        self._replaces_in_two_steps = not session.has(wire.POSIX_RENAME)
+        try:
+            publish(session, part.name, part.target, self._path, overwrite=self._overwrite)
+        except SESSION_ERRORS:
+            if self._sessions.is_interrupted:
+                raise
+            # All of it is there and only its name is missing, or even that was given: nothing need be sent again.
+            self._leave()
+            self._session = session = self._sessions.take()
+            if facts_of(session, part.name) is not None:
+                publish(session, part.name, part.target, self._path, overwrite=self._overwrite)
+                return
+            found = facts_of(session, part.target)
+            if found is None or found.size != self._behind.offset:
+                raise
+
+    def _why_not(self, status: SftpStatus) -> StorageError | None:
+        """A bare "failure" while writing is mostly a full disk."""
+        session = self._session
+        if status.code != FAILURE or session is None or not session.is_usable or not session.has(wire.FREE_SPACE):
+            return None
+        folder = self._part.name.rpartition(b"/")[0] or b"."
+        with suppress(SftpStatus, *SESSION_ERRORS):
+            answer = session.extended(wire.FREE_SPACE, folder)
+            _block, fragment, _blocks, _free, available, _files, _free_files, available_files = (
+                answer.uint64() for _field in range(8)
+            )
+            if available * fragment < NEARLY_FULL_BYTES or available_files == 0:
+                return QuotaExceeded(
+                    f"Could not save “{shown(self._path)}”: the disk of the server is full.", path=self._path
+                )
+        return None
+
+    def _held(self) -> Session:
+        if self._session is None:
+            raise EOFError
+        return self._session
+
+    def _leave(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            self._sessions.give_back(session)
+
+    def __del__(self) -> None:
+        drop(self, getattr(self, "_path", ""))
+
+
+def drop(file: RemoteFile, path: str) -> None:
+    """What happens to a writer that nobody closed."""
+    if getattr(file, "closed", True):
+        return
+    warnings.warn(f"“{shown(path)}” was dropped without close: nothing is written", ResourceWarning, stacklevel=3)
+    with suppress(StorageError):
+        file.abort()
