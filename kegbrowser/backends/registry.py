@@ -25,7 +25,7 @@ _BUILT_IN = {name: f"kegbrowser.backends.{name}" for name in ("s3", "azure", "sf
 
 
 class FieldKind(enum.Enum):
-    """How an option is entered; its value is always text in `Mapping[str, str]` (a BOOL is "true" or "")."""
+    """How an option is entered; its value is always text in `Mapping[str, str]` (a BOOL is "true" or "false")."""
 
     TEXT = "text"
     SECRET = "secret"
