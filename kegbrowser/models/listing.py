@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -398,9 +399,10 @@ class ListingModel(QAbstractTableModel):
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _ALIGNMENT = {Column.NAME: _LEFT, Column.SIZE: _RIGHT, Column.KIND: _LEFT, Column.MODIFIED: _LEFT}
-_UNSEEN = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F)} | {
-    code: f"\\u{code:04x}" for code in (0x202A, 0x202B, 0x202C, 0x202D, 0x202E, 0x2066, 0x2067, 0x2068, 0x2069)
-}
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of characters that nobody sees, or that change how others are seen."""
+_JOINERS = "\u200c\u200d"
+"""Harmless, and many scripts and emoji need them."""
 
 
 def shown_name(name: str) -> str:
@@ -409,4 +411,15 @@ def shown_name(name: str) -> str:
         return "⟨no name⟩"
     if name.isprintable():
         return name
-    return name.translate(_UNSEEN).encode("utf-8", "backslashreplace").decode()
+    return "".join([_escaped(char) if _is_unseen(char) else char for char in name])
+
+
+def _is_unseen(char: str) -> bool:
+    return unicodedata.category(char) in _UNSEEN and char not in _JOINERS
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
