@@ -8,11 +8,12 @@ from importlib import import_module
 
 import pytest
 
-from tests.conformance.place import Place
+from tests.conformance.place import AccountPlace, Place
 from tests.servers.faulty_proxy import FaultyProxy
 
 KINDS = ("local", "memory", "s3", "azure", "sftp")
 NETWORK_KINDS = ("s3", "azure", "sftp")
+ACCOUNT_KINDS = ("s3", "azure")
 
 
 def _open(request: pytest.FixtureRequest) -> AbstractContextManager[Place]:
@@ -39,6 +40,14 @@ def lasting_place(request: pytest.FixtureRequest) -> Iterator[Place]:
 def network_place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """An empty place, for each backend with a server."""
     with _open(request) as opened:
+        yield opened
+
+
+@pytest.fixture(params=ACCOUNT_KINDS)
+def account_place(request: pytest.FixtureRequest) -> Iterator[AccountPlace]:
+    """An empty place in an account with others, for each backend that has such."""
+    with _open(request) as opened:
+        assert isinstance(opened, AccountPlace)
         yield opened
 
 

@@ -77,6 +77,20 @@ class Place(ABC):
         """What an unfinished write may leave: multipart uploads, uncommitted blobs, temporary and part files."""
 
 
+class AccountPlace(Place):
+    """A place in a bucket or container of an account with others beside it.
+
+    Attributes:
+        container: its name.
+    """
+
+    container: str
+
+    @abstractmethod
+    def connect_account(self) -> StorageBackend:
+        """A storage object whose root lists the buckets or containers. The place shuts it down at the end."""
+
+
 def make_parents(storage: StorageBackend, path: str) -> None:
     """Make the folders above a path, where folders are real."""
     if not storage.capabilities.real_folders:

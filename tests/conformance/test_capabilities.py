@@ -72,3 +72,10 @@ def test_what_follows_from_each_other_is_said_so(place: Place) -> None:
     assert said.real_folders != said.path_or_prefix
     assert said.real_folders or not said.rename_folder
     assert said.containers_at_root or not said.create_containers
+
+
+def test_what_no_call_can_do_is_not_claimed(place: Place) -> None:
+    said = place.storage.capabilities
+
+    assert not said.versions
+    assert not said.share_links

@@ -38,6 +38,7 @@ class AzureFile(RemoteFile):
         service: the SDK's client of the account; not closed here.
         chunk_size: bytes of a range or block.
         guard: translates errors; made here for a bare client.
+        known_as: the path as the caller knows it, for errors; the blob's name if None.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class AzureFile(RemoteFile):
         chunk_size: int = 10_485_760,
         *,
         guard: Guard | None = None,
+        known_as: str | None = None,
     ) -> None:
         super().__init__(mode)
         self.closed = True
@@ -58,7 +60,8 @@ class AzureFile(RemoteFile):
         self.path = path
         self.chunk_size = chunk_size
         self._service = service
-        self._guard = guard or _bare_guard(service)
+        self._guard = guard or _bare_guard(service, container_name)
+        self._known_as = path if known_as is None else known_as
         self._blob: BlobClient = service.get_blob_client(container_name, path)
 
     def close(self) -> None:
@@ -89,8 +92,9 @@ class AzureReader(AzureFile):
         length: int | None = None,
         etag: str = "",
         guard: Guard | None = None,
+        known_as: str | None = None,
     ) -> None:
-        super().__init__(container_name, path, mode, service, chunk_size, guard=guard)
+        super().__init__(container_name, path, mode, service, chunk_size, guard=guard, known_as=known_as)
         if mode != FileMode.read:
             raise NotSupported("A reader reads.", path=path)
         self._etag = etag
@@ -100,7 +104,7 @@ class AzureReader(AzureFile):
         self._left_of_response = 0
         self.closed = False
         try:
-            with self._guard("open", path):
+            with self._guard("open", self._known_as):
                 self._request()
         except BaseException:
             self.closed = True
@@ -110,14 +114,16 @@ class AzureReader(AzureFile):
         self._check_open()
         if size < 0:
             return b"".join(iter(lambda: self.read(1024 * 1024), b""))
-        with self._guard("read", self.path):
+        with self._guard("read", self._known_as):
             if not self._left_of_response and self._end is not None and self._next < self._end:
                 self._request()
             if not self._left_of_response or not size:
                 return b""
             data: bytes = self._response.read(min(size, self._left_of_response))
             if not data:
-                raise ConnectionLost(f"The connection broke while “{shown(self.path)}” was read.", path=self.path)
+                raise ConnectionLost(
+                    f"The connection broke while “{shown(self._known_as)}” was read.", path=self._known_as
+                )
         self._left_of_response -= len(data)
         self._next += len(data)
         if not self._left_of_response:
@@ -170,7 +176,7 @@ class AzureReader(AzureFile):
         properties = self._blob.get_blob_properties()
         found = str(properties.etag).strip('"')
         if self._etag and found != self._etag:
-            raise SourceChanged(f"“{shown(self.path)}” has changed.", path=self.path)
+            raise SourceChanged(f"“{shown(self._known_as)}” has changed.", path=self._known_as)
         if self._end is None:
             self._end = int(properties.size)
 
@@ -180,7 +186,7 @@ class AzureReader(AzureFile):
         if not code and "<Code>" in text:
             code = text.partition("<Code>")[2].partition("</Code>")[0]
         retry_after = str(answer.headers.get("Retry-After", ""))
-        return refusal_of(answer.status_code, code, text, retry_after, "open", self.path)
+        return refusal_of(answer.status_code, code, text, retry_after, "open", self._known_as, self.container_name)
 
     def _let_go(self) -> None:
         response, self._response = self._response, None
@@ -210,8 +216,9 @@ class AzureWriter(AzureFile):
         overwrite: bool = True,
         content_type: str = "",
         guard: Guard | None = None,
+        known_as: str | None = None,
     ) -> None:
-        super().__init__(container_name, path, mode, service, chunk_size, guard=guard)
+        super().__init__(container_name, path, mode, service, chunk_size, guard=guard, known_as=known_as)
         if mode != FileMode.write:
             raise NotSupported("A writer writes.", path=path)
         self._overwrite = overwrite
@@ -239,12 +246,12 @@ class AzureWriter(AzureFile):
         if self.closed:
             return
         try:
-            with self._guard("save", self.path):
+            with self._guard("save", self._known_as):
                 try:
                     self._commit()
                 except Exception as exc:
                     if not self._overwrite and getattr(exc, "status_code", 0) in (409, 412):
-                        raise AlreadyExists(f"“{shown(self.path)}” exists already.", path=self.path) from exc
+                        raise AlreadyExists(f"“{shown(self._known_as)}” exists already.", path=self._known_as) from exc
                     raise
         except BaseException:
             self.abort()
@@ -265,7 +272,7 @@ class AzureWriter(AzureFile):
         self._blocks.append(block_id)
         if self._pool is None:
             self._pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="azure-block")
-        with self._guard("save", self.path):
+        with self._guard("save", self._known_as):
             while len(self._flying) >= IN_FLIGHT:
                 self._flying.popleft().result()
         self._flying.append(self._pool.submit(self._send, block_id, data))
@@ -303,11 +310,13 @@ class AzureWriter(AzureFile):
     def __del__(self) -> None:
         if not getattr(self, "closed", True):
             warnings.warn(
-                f"“{shown(self.path)}” was dropped without close: nothing is written", ResourceWarning, stacklevel=2
+                f"“{shown(self._known_as)}” was dropped without close: nothing is written",
+                ResourceWarning,
+                stacklevel=2,
             )
             self.abort()
 
 
-def _bare_guard(service: BlobServiceClient) -> Guard:
+def _bare_guard(service: BlobServiceClient, container: str) -> Guard:
     server = server_of(service.url)
-    return lambda verb, path: translated(verb, path, server, lambda: False)
+    return lambda verb, path: translated(verb, path, server, lambda: False, container)

@@ -123,7 +123,14 @@ class AzureStorage(StorageBackend):
         if wanted == FileMode.write:
             container, blob = self._blob_of(path, "save")
             return AzureWriter(
-                container, blob, wanted, self.service, buffer_size, content_type=_type_of(blob), guard=self._translated
+                container,
+                blob,
+                wanted,
+                self.service,
+                buffer_size,
+                content_type=_type_of(blob),
+                guard=self._translated,
+                known_as=path,
             )
         raise NotSupported(f"“{shown(path)}” can be opened for reading or for writing, not for both.", path=path)
 
@@ -150,6 +157,7 @@ class AzureStorage(StorageBackend):
             overwrite=overwrite,
             content_type=content_type or _type_of(blob),
             guard=self._translated,
+            known_as=path,
         )
 
     # -- listing -----------------------------------------------------------------------------------------------------
@@ -244,7 +252,7 @@ class AzureStorage(StorageBackend):
             return
         marker = as_folder(prefix)
         self._check_name(marker, path)
-        for page in self._blob_pages(container, marker, recursive=True, path=path, most=1):
+        for page in self._blob_pages(container, marker, recursive=True, path=path, most=1, verb="make"):
             if page:
                 raise AlreadyExists(f"The folder “{shown(path)}” exists already.", path=path)
         with self._translated("make", path):
@@ -294,7 +302,8 @@ class AzureStorage(StorageBackend):
     def _translated(self, verb: str, path: str) -> Iterator[None]:
         self._sockets.check()
         try:
-            with translated(verb, path, self._server, lambda: self._sockets.is_interrupted):
+            container = self._split(path)[0]
+            with translated(verb, path, self._server, lambda: self._sockets.is_interrupted, container):
                 yield
         except (AuthenticationFailed, PermissionDenied) as error:
             if self._sas_end is not None and self._sas_end < datetime.now(UTC):
@@ -348,6 +357,7 @@ class AzureStorage(StorageBackend):
                 length=length,
                 etag=etag,
                 guard=self._translated,
+                known_as=path,
             )
         except SourceChanged as exc:
             raise SourceChanged(f"“{shown(path)}” has changed.", path=path) from exc
@@ -372,7 +382,14 @@ class AzureStorage(StorageBackend):
             yield Page(())
 
     def _blob_pages(
-        self, container: str, prefix: str, *, recursive: bool, path: str, most: int = PAGE_ENTRIES
+        self,
+        container: str,
+        prefix: str,
+        *,
+        recursive: bool,
+        path: str,
+        most: int = PAGE_ENTRIES,
+        verb: str = "list",
     ) -> Iterator[list[BlobProperties | BlobPrefix]]:
         client: ContainerClient = self.service.get_container_client(container)
         # A short first page is there soon; the others are as long as the service makes them.
@@ -385,7 +402,7 @@ class AzureStorage(StorageBackend):
                 listed = client.walk_blobs(name_starts_with=prefix or None, delimiter="/", results_per_page=size)
             pages: Any = listed.by_page(continuation_token=token or None)
             while True:
-                with self._translated("list", path):
+                with self._translated(verb, path):
                     page = next(pages, None)
                     if page is None:
                         return
@@ -400,12 +417,12 @@ class AzureStorage(StorageBackend):
 
     def _is_folder(self, container: str, blob: str, path: str) -> bool:
         """Whether something lies below a prefix, or its marker is there."""
-        for page in self._blob_pages(container, blob, recursive=True, path=path, most=2):
+        for page in self._blob_pages(container, blob, recursive=True, path=path, most=2, verb="find"):
             return any(item.name != blob or not getattr(item, "size", 0) for item in page)
         return False
 
     def _delete_container(self, container: str, path: str) -> None:
-        for page in self._blob_pages(container, "", recursive=True, path=path, most=1):
+        for page in self._blob_pages(container, "", recursive=True, path=path, most=1, verb="delete"):
             if page:
                 raise FolderNotEmpty(f"Could not delete “{shown(path)}”: the container is not empty.", path=path)
         with self._translated("delete", path):

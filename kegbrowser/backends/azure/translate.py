@@ -37,8 +37,8 @@ from kegbrowser.backends.errors import (
 _CODES: dict[str, tuple[type[StorageError], str]] = {
     "BlobNotFound": (FileNotFoundInStorageError, "it does not exist"),
     "ResourceNotFound": (FileNotFoundInStorageError, "it does not exist"),
-    "ContainerNotFound": (FileNotFoundInStorageError, "its container does not exist"),
-    "ContainerBeingDeleted": (FileNotFoundInStorageError, "its container is being deleted"),
+    "ContainerNotFound": (FileNotFoundInStorageError, "{container} does not exist"),
+    "ContainerBeingDeleted": (FileNotFoundInStorageError, "{container} is being deleted"),
     "BlobAlreadyExists": (AlreadyExists, "it exists already"),
     "ContainerAlreadyExists": (AlreadyExists, "it exists already"),
     "UnauthorizedBlobOverwrite": (AlreadyExists, "it exists already, and the account may not overwrite"),
@@ -80,8 +80,16 @@ _SKEWED = ("request date header", "clock skew", "x-ms-date")
 
 
 @contextmanager
-def translated(verb: str, path: str, server: str, is_interrupted: Callable[[], bool]) -> Iterator[None]:
-    """Translate what goes wrong inside; `verb` as in "open": Could not open “a.txt”: it does not exist."""
+def translated(
+    verb: str, path: str, server: str, is_interrupted: Callable[[], bool], container: str = ""
+) -> Iterator[None]:
+    """Translate what goes wrong inside.
+
+    Args:
+        verb: as in "open": Could not open “a.txt”: it does not exist.
+        path: as the caller knows it.
+        container: its name, for the sentence that it is missing.
+    """
     try:
         yield
     except (StorageError, Cancelled):
@@ -93,14 +101,16 @@ def translated(verb: str, path: str, server: str, is_interrupted: Callable[[], b
             raise Cancelled from exc
         if exc.response is None or isinstance(exc, DecodeError):
             raise ConnectionLost(f"The connection to {server} broke.", path=path) from exc
-        raise _refusal(exc, verb, path) from exc
+        raise _refusal(exc, verb, path, container) from exc
     except (AzureError, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
         if is_interrupted():
             raise Cancelled from exc
         raise _connection_error(exc, server, path) from exc
 
 
-def refusal_of(status: int, code: str, text: str, retry_after: str, verb: str, path: str) -> StorageError:
+def refusal_of(
+    status: int, code: str, text: str, retry_after: str, verb: str, path: str, container: str = ""
+) -> StorageError:
     """What an answer that is no success means."""
     lower = text.lower()
     unsigned = status == 403 and ("failed to authenticate" in lower or not code)
@@ -115,6 +125,8 @@ def refusal_of(status: int, code: str, text: str, retry_after: str, verb: str, p
         (ServerFault, "the service failed") if status >= 500 else (ServerFault, f"the service refused it ({status})")
     )
     kind, reason = _CODES.get(code) or _STATUS.get(status) or fallback
+    if "{container}" in reason:
+        reason = reason.format(container=f"the container “{container}”" if container else "its container")
     error = kind(f"Could not {verb} “{shown(path)}”: {reason}.", path=path)
     if kind is ServerFault and status < 500:
         error.retryable = False
@@ -135,7 +147,7 @@ def shown(path: str) -> str:
     return name if name.isprintable() else name.encode("unicode_escape").decode()
 
 
-def _refusal(exc: HttpResponseError, verb: str, path: str) -> StorageError:
+def _refusal(exc: HttpResponseError, verb: str, path: str, container: str) -> StorageError:
     response = exc.response
     headers = getattr(response, "headers", None) or {}
     code = str(getattr(exc, "error_code", None) or headers.get("x-ms-error-code") or "")
@@ -144,7 +156,7 @@ def _refusal(exc: HttpResponseError, verb: str, path: str) -> StorageError:
     text = " ".join(
         [str(exc.reason or ""), str(additional.get("AuthenticationErrorDetail", "")), str(exc.message or "")]
     )
-    return refusal_of(int(exc.status_code or 0), code, text, str(headers.get("Retry-After", "")), verb, path)
+    return refusal_of(int(exc.status_code or 0), code, text, str(headers.get("Retry-After", "")), verb, path, container)
 
 
 def _connection_error(exc: BaseException, server: str, path: str) -> StorageError:
