@@ -50,7 +50,10 @@ class Client(ABC):
     Attributes:
         max_read_bytes, max_write_bytes: the most that one request may ask for, or carry.
         round_trip_s: the shortest time that an answer took.
+        renames_by_link: a plain rename of a file is known to refuse a taken name, in one step.
     """
+
+    renames_by_link = False
 
     def __init__(self) -> None:
         self.max_read_bytes = SAFE_BYTES
@@ -148,6 +151,9 @@ class ChannelClient(Client):
         self._chunk = b""
         self._at = 0
         self._extensions = self._greet()
+        # OpenSSH's own sftp-server (sftp-server.c, process_rename) links and unlinks.
+        version = channel.get_transport().remote_version
+        self.renames_by_link = "OpenSSH" in version and self.has(wire.HARD_LINK) and self.has(wire.FSYNC)
         if self.has(wire.LIMITS):
             self.learn_limits()
 

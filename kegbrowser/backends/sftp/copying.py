@@ -42,11 +42,11 @@ def copy(
             if mark_of(client.attributes(wire.FSTAT, reading)) != mark_of(facts):
                 raise SourceChanged(f"“{shown(source)}” changed while it was copied.", path=source)
             publish(client, part.name, part.target, target, overwrite=overwrite)
-        except SESSION_ERRORS:
-            sessions.throw_away(name)
-            raise
         except (SftpStatus, StorageError):
             client.settled(client.send(wire.REMOVE, name))
+            raise
+        except SESSION_ERRORS:
+            sessions.throw_away(name)
             raise
     finally:
         with suppress(*SESSION_ERRORS):

@@ -82,6 +82,9 @@ def replace(client: Client, old: bytes, new: bytes) -> None:
 
 def rename_new(client: Client, old: bytes, new: bytes, *, is_file: bool) -> None:
     """Rename to a name that must be free. A file: by a hard link, which refuses a taken name in one step."""
+    if is_file and client.renames_by_link:
+        client.ask(wire.RENAME, old, new)
+        return
     if is_file and client.has(wire.HARD_LINK):
         try:
             client.extended(wire.HARD_LINK, old, new)
@@ -95,6 +98,17 @@ def rename_new(client: Client, old: bytes, new: bytes, *, is_file: bool) -> None
     if facts_of(client, new) is not None:  # some servers rename over it
         raise SftpStatus(11, "exists")
     client.ask(wire.RENAME, old, new)
+
+
+def is_same_file(client: Client, one: bytes, other: bytes) -> bool:
+    """Whether two names are hard links to one file: its time of access, changed by one name, is changed by the other as well."""
+    facts = client.attributes(wire.LSTAT, one)
+    probe = Attributes(accessed_s=secrets.randbelow(2**31), modified_s=facts.modified_s)
+    client.ask(wire.SETSTAT, one, probe.packed())
+    is_same = client.attributes(wire.LSTAT, other) == client.attributes(wire.LSTAT, one)
+    was = Attributes(accessed_s=facts.accessed_s, modified_s=facts.modified_s)
+    client.ask(wire.SETSTAT, one, was.packed())
+    return is_same
 
 
 def _why_not_published(client: Client, target: bytes, path: str, *, overwrite: bool) -> StorageError | None:

@@ -123,6 +123,10 @@ class Sessions:
         sweeper.start()
         sweeper.join(SWEEP_WAIT_S)
 
+    def pause(self, seconds: float) -> None:
+        """Wait; raises `Cancelled` at an interrupt."""
+        self._sockets.wait(seconds)
+
     def interrupt(self) -> None:
         """End everything that is blocked; nothing can be opened any more."""
         self._sockets.interrupt()

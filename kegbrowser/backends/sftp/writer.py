@@ -10,12 +10,15 @@ from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 
 from kegbrowser.backends.base import FileMode, RemoteFile
-from kegbrowser.backends.errors import QuotaExceeded, StorageError
+from kegbrowser.backends.errors import ConnectionLost, FileNotFoundInStorageError, QuotaExceeded, StorageError
 from kegbrowser.backends.sftp import parts, wire
-from kegbrowser.backends.sftp.publishing import facts_of, part_name, publish
+from kegbrowser.backends.sftp.publishing import facts_of, is_same_file, part_name, publish
 from kegbrowser.backends.sftp.sessions import Session, Sessions
 from kegbrowser.backends.sftp.streams import WriteBehind
 from kegbrowser.backends.sftp.translate import FAILURE, SESSION_ERRORS, SftpStatus, shown
+
+PAUSES_S = (0.0, 0.3, 1.0)
+"""Before each of the tries to give a file its name over a new connection."""
 
 NEARLY_FULL_BYTES = 4 * 1024 * 1024
 
@@ -65,12 +68,12 @@ class SftpWriter(RemoteFile):
             self._session = sessions.take()
             try:
                 self._part = parts.begin(self._session, path, real, name, follow=overwrite)
-            except SESSION_ERRORS:
+            except (SftpStatus, StorageError):
                 self._leave()
-                sessions.throw_away(name)
                 raise
             except BaseException:
                 self._leave()
+                sessions.throw_away(name)
                 raise
             self._behind = WriteBehind(self._session, self._part.handle)
         self.closed = False
@@ -117,22 +120,46 @@ class SftpWriter(RemoteFile):
         self._leave()
 
     def _publish(self, session: Session) -> None:
-        part = self._part
+        """Give the file its name. All of it is there: if the connection breaks now, nothing need be sent again."""
         self._replaces_in_two_steps = not session.has(wire.POSIX_RENAME)
+        part = self._part
         try:
             publish(session, part.name, part.target, self._path, overwrite=self._overwrite)
+        except (SftpStatus, StorageError):
+            raise
         except SESSION_ERRORS:
-            if self._sessions.is_interrupted:
+            if not self._gets_its_name_later():
                 raise
-            # All of it is there and only its name is missing, or even that was given: nothing need be sent again.
-            self._leave()
-            self._session = session = self._sessions.take()
-            if facts_of(session, part.name) is not None:
-                publish(session, part.name, part.target, self._path, overwrite=self._overwrite)
-                return
-            found = facts_of(session, part.target)
+
+    def _gets_its_name_later(self) -> bool:
+        self._leave()
+        for pause_s in PAUSES_S:
+            self._sessions.pause(pause_s)
+            try:
+                self._publish_again()
+            except ConnectionLost:
+                continue  # no new connection yet
+            except (SftpStatus, StorageError):
+                raise
+            except SESSION_ERRORS:
+                self._leave()
+            else:
+                return True
+        return False
+
+    def _publish_again(self) -> None:
+        self._session = session = self._sessions.take()
+        part = self._part
+        found = facts_of(session, part.target)
+        if facts_of(session, part.name) is None:
             if found is None or found.size != self._behind.offset:
-                raise
+                raise FileNotFoundInStorageError(
+                    f"Could not save “{shown(self._path)}”: somebody removed it meanwhile.", path=self._path
+                )
+        elif found is not None and is_same_file(session, part.name, part.target):
+            session.ask(wire.REMOVE, part.name)  # the link was made, and only its old name was left
+        else:
+            publish(session, part.name, part.target, self._path, overwrite=self._overwrite)
 
     def _why_not(self, status: SftpStatus) -> StorageError | None:
         """A bare "failure" while writing is mostly a full disk."""
