@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
 from kegbrowser.backends.base import RemoteFile, StorageBackend
-from kegbrowser.backends.errors import Cancelled, ConnectionLost
+from kegbrowser.backends.errors import Cancelled, ConnectionLost, StorageError
 from tests.conformance.content import content_of, digest
 from tests.conformance.place import Place, read
 from tests.servers.faulty_proxy import FaultyProxy
@@ -312,3 +313,29 @@ def test_a_write_that_loses_the_server_for_good_publishes_nothing(network_place:
     assert _error_of(lambda: _write_and_close(file, content_of(network_place.part_bytes * 2))).retryable
     file.abort()
     assert network_place.raw_bytes("new") == b"old"
+
+
+def test_what_is_saved_under_the_old_name_during_a_rename_is_not_lost(
+    network_place: Place, proxy: FaultyProxy
+) -> None:
+    network_place.raw_put("old", b"first version")
+    storage = network_place.connect(port=proxy.port)
+    storage.stat("old")
+    proxy.faults.delay_s = 0.3
+    thread = threading.Thread(target=_rename_or_refuse, args=(storage, "old", "new"))
+
+    thread.start()
+    until = time.monotonic() + 20
+    while "new" not in network_place.raw_names():
+        assert time.monotonic() < until
+    network_place.raw_put("old", b"second version")  # long before the answer has come back
+    thread.join(20)
+
+    left = {name: network_place.raw_bytes(name) for name in network_place.raw_names()}
+    assert left.get("new") in (b"first version", None)
+    assert left.get("old") == b"second version"
+
+
+def _rename_or_refuse(storage: StorageBackend, source: str, target: str) -> None:
+    with suppress(StorageError):
+        storage.rename(source, target)
