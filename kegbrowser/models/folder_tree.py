@@ -178,9 +178,9 @@ class FolderTreeModel(QAbstractItemModel):
         return parent.isValid() and self._node(parent).state is BranchState.UNLISTED
 
     def fetchMore(self, parent: Index) -> None:
-        node = self._node(parent)
-        if node.state is not BranchState.UNLISTED:
+        if not self.canFetchMore(parent):
             return
+        node = self._node(parent)
         node.state = BranchState.LISTING
         for page in self._lister.list_folder(node.path, self):
             self._on_page_ready(node.path, page)
@@ -231,10 +231,8 @@ class FolderTreeModel(QAbstractItemModel):
                 continue
             if node.seen is not None:
                 node.seen.add(name)
-            if len(node.children) >= MAX_FOLDERS:
+            if not self._take_folder(node, folder.join(name, is_folder=True), kind):
                 node.surplus += 1
-            else:
-                self._insert_sorted(node, folder.join(name, is_folder=True), kind)
 
     @Slot(object)
     def _on_listing_finished(self, folder: RemotePath) -> None:
@@ -310,12 +308,22 @@ class FolderTreeModel(QAbstractItemModel):
         self.endInsertRows()
         return node
 
+    def _take_folder(self, parent: _Node, path: RemotePath, kind: EntryKind) -> bool:
+        """Show a folder that was listed; False if there is no room for it."""
+        if len(parent.children) < MAX_FOLDERS:
+            self._insert_sorted(parent, path, kind)
+            return True
+        row = bisect_left(parent.children, (natural_key(path.name), path.name), key=lambda child: child.sort_key)
+        return row < len(parent.children) and parent.children[row].path.name == path.name
+
     def _insert_sorted(self, parent: _Node, path: RemotePath, kind: EntryKind) -> _Node:
         fresh_key = (natural_key(path.name), path.name)
         row = bisect_left(parent.children, fresh_key, key=lambda child: child.sort_key)
         if row < len(parent.children) and parent.children[row].sort_key == fresh_key:
             known = parent.children[row]
-            if known.kind is not kind and kind is not EntryKind.FOLDER:  # put in by its path, before anything was listed
+            if (
+                known.kind is not kind and kind is not EntryKind.FOLDER
+            ):  # put in by its path, before anything was listed
                 known.kind = kind
                 self._tell_changed(known)
             return known
