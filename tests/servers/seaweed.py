@@ -74,7 +74,7 @@ class Seaweed(Server):
             f"-ip.bind={HOST}",
             "-master.telemetry=false",
             "-master.volumeSizeLimitMB=1024",
-            "-volume.max=64",
+            "-volume.max=4000",
             "-volume.preStopSeconds=0",
             f"-master.port={master}",
             f"-volume.port={volume}",
