@@ -60,17 +60,16 @@ def copy(job: Copy, context: JobContext, tuning: Tuning) -> JobReport:
 def _found(job: Copy, copier: Copier, tree: RemoteTree) -> Iterator[Found]:
     """All that is below the sources; a folder that can be moved in one step is, and is not walked."""
     rename_to = job.rename_to if len(job.sources) == 1 else ""
+    yield from copier.walk(tuple(source for source in job.sources if not source.is_folder), rename_to)
     for source in job.sources:
-        name = rename_to or split_path(source.path)[1]
-        if copier.is_same_storage and source.is_folder and tree.path((name,)) + "/" == source.path:
-            if job.move:
-                continue  # it is there already
-            name = _free_folder_name(tree, name)
-            yield from copier.walk(source, name)
-        elif source.is_folder and copier.moves_folder(source, name):
+        if not source.is_folder:
             continue
-        else:
-            yield from copier.walk(source, rename_to)
+        name = rename_to or split_path(source.path)[1]
+        if copier.is_same_storage and tree.path((name,)) + "/" == source.path:
+            if not job.move:  # else it is there already
+                yield from copier.walk((source,), _free_folder_name(tree, name))
+        elif not copier.moves_folder(source, name):
+            yield from copier.walk((source,), rename_to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +107,10 @@ class Copier:
             longest = target.capabilities.max_name_bytes or MAX_NAME_BYTES
             self._names = LocalNames(ignores_case=False, windows=False, max_bytes=longest)
 
-    def walk(self, source: Source, rename_to: str) -> Iterator[Found]:
-        """All below a source."""
-        retry = self._work.tuning.retry
-        if source.is_folder:
-            self._walked.append(source.path)
-        yield from walk_remote(self._source, (source,), rename_to, retry, self._work.stop)
+    def walk(self, sources: tuple[Source, ...], rename_to: str) -> Iterator[Found]:
+        """The sources and all below them."""
+        self._walked += [source.path for source in sources if source.is_folder]
+        yield from walk_remote(self._source, sources, rename_to, self._work.tuning.retry, self._work.stop)
 
     def moves_folder(self, source: Source, name: str) -> bool:
         """Move a whole folder in one step; False if that cannot be done here."""

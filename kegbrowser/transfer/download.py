@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from kegbrowser.backends.base import StorageBackend
-from kegbrowser.backends.errors import AlreadyExists, SourceChanged, StorageError
+from kegbrowser.backends.errors import AlreadyExists, CheckFailed, SourceChanged, StorageError
 from kegbrowser.transfer.conflicts import Action, Clash, Existing
 from kegbrowser.transfer.context import JobContext
 from kegbrowser.transfer.events import JobReport
@@ -106,7 +106,7 @@ class Downloader:
             tries += 1
             try:
                 is_done = self._fetch(replace(move, file=file), progress)
-            except SourceChanged:
+            except (SourceChanged, CheckFailed):
                 if tries >= self._work.tuning.tries_of_changing:
                     raise
                 file = self._look_again(file)
@@ -159,7 +159,8 @@ class Downloader:
         `check` raises if another range failed: then this one is of no use.
 
         Raises:
-            SourceChanged: the file is no longer the one that was planned; all of it must start anew.
+            SourceChanged, CheckFailed: the file is no longer the one that was planned, or what came is not what was sent; all
+                of it must start anew.
         """
         work = self._work
         attempts = Attempts(work.tuning.retry, work.stop)
@@ -182,8 +183,8 @@ class Downloader:
                         check()
                 if at < end:
                     raise _changed(file)
-            except SourceChanged:
-                raise
+            except (SourceChanged, CheckFailed):
+                raise  # what is in the part file may be wrong: going on from there would keep it
             except StorageError as error:
                 attempts.fail(error)
             else:

@@ -20,7 +20,7 @@ class Tuning:
         range_bytes: length of such a range.
         piece_bytes: what is read and written in one go.
         items_ahead: files that may be planned before they are moved.
-        tries_of_changing: how often a file that changes while it is read is started.
+        tries_of_changing: how often a file that changes while it is read, or does not arrive as it was sent, is started.
         clean_up_s: how long a cancelled job may take to remove what it left unfinished.
     """
 

@@ -13,6 +13,7 @@ from kegbrowser.backends.base import ListEntry, RemoteFile
 from kegbrowser.backends.errors import (
     AuthenticationFailed,
     Cancelled,
+    CheckFailed,
     ConnectionLost,
     FileNotFoundInStorageError,
     NotAFolder,
@@ -315,6 +316,59 @@ def test_source_that_changes_while_it_is_read_is_fetched_anew(tmp_path: Path, si
 
     assert tree_of(tmp_path) == {"f": pattern(size + 7, 1)}
     assert (report.bytes_total, report.bytes_done) == (size + 7, size + 7)
+
+
+class _Corrupting(_Trapped):
+    """Turns a bit on the way, and says so at the end as a checksum does, `times` times."""
+
+    times = 1
+
+    def open_reader(self, path: str, *, offset: int = 0, length: int | None = None, etag: str = "") -> RemoteFile:
+        inner = super().open_reader(path, offset=offset, length=length, etag=etag)
+        with self.lock:
+            self.times -= 1
+            is_corrupt = self.times >= 0
+        return _CorruptReader(inner) if is_corrupt else inner
+
+
+class _CorruptReader(RemoteFile):
+    def __init__(self, inner: RemoteFile) -> None:
+        super().__init__(inner.mode)
+        self.inner = inner
+
+    def read(self, size: int) -> bytes:
+        piece = self.inner.read(size)
+        if not piece:
+            raise CheckFailed("The checksum differs.")
+        return bytes([piece[0] ^ 1]) + piece[1:]
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+@pytest.mark.parametrize("size", [5_000, 64_321])
+def test_file_that_does_not_arrive_as_it_was_sent_is_fetched_anew(tmp_path: Path, size: int) -> None:
+    storage = _Corrupting()
+    put(storage, "f", pattern(size))
+
+    with Engine() as engine:
+        engine.whole(Download(engine.adopt(storage), (Source("f", is_folder=False),), str(tmp_path)))
+
+    assert tree_of(tmp_path) == {"f": pattern(size)}
+
+
+def test_file_that_never_arrives_as_it_was_sent_fails_and_leaves_the_old_one(tmp_path: Path) -> None:
+    storage = _Corrupting()
+    storage.times = 1_000
+    put(storage, "f", pattern(5_000))
+    (tmp_path / "f").write_bytes(OLD)
+
+    with Engine() as engine:
+        job = Download(engine.adopt(storage), (Source("f", is_folder=False),), str(tmp_path), ConflictPolicy.OVERWRITE)
+        report = engine.report(job)
+
+    assert isinstance(report.failures[0].error, CheckFailed)
+    assert tree_of(tmp_path) == {"f": OLD}
 
 
 def test_source_that_never_stops_changing_fails_by_name_and_leaves_nothing(tmp_path: Path) -> None:
