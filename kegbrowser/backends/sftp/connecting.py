@@ -182,9 +182,7 @@ def connect(target: Target, sockets: LiveSockets, room: int) -> Connection:
         transport.banner_timeout = transport.handshake_timeout = target.connect_timeout_s
         transport.auth_timeout = target.connect_timeout_s * SIGN_IN_FACTOR
         _prefer(transport, host_keys.kinds_of(known))
-        transport.start_client(timeout=target.connect_timeout_s)
-        if not transport.initial_kex_done:
-            raise TimeoutError
+        _shake_hands(transport, target.connect_timeout_s)
         host_keys.check(known, target.host, target.port, transport.get_remote_server_key())
         _SignIn(target, transport, sockets).run()
         transport.set_keepalive(KEEPALIVE_S)
@@ -209,6 +207,17 @@ def _reach(target: Target, sockets: LiveSockets) -> PatientSocket:
         raw.close()
         raise
     return raw
+
+
+def _shake_hands(transport: Transport, timeout_s: float) -> None:
+    try:
+        transport.start_client(timeout=timeout_s)
+    except (EOFError, OSError) as exc:
+        if not transport.remote_version:
+            raise paramiko.SSHException("no banner") from exc
+        raise
+    if not transport.initial_kex_done:
+        raise TimeoutError
 
 
 def _prefer(transport: Transport, kinds: list[str]) -> None:

@@ -12,6 +12,7 @@ from kegbrowser.backends.locations import Location
 from kegbrowser.backends.registry import BackendInfo, FieldKind, OptionField
 
 DEFAULT_PORT = 22
+USUAL_KNOWN_HOSTS = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts")
 
 
 def _open(options: Mapping[str, str], name: str) -> StorageBackend:
@@ -22,11 +23,12 @@ def _open(options: Mapping[str, str], name: str) -> StorageBackend:
         raise InvalidOptions(f"“{port}” is not a port.", hint="A port is a number from 1 to 65535.")
     auth = options.get("auth") or "password"
     key_file = options.get("key_filename", "")
+    known_hosts = _known_hosts(options)
     return SFTPStorage(
         options["host"],
-        options.get("username") or getpass.getuser(),
+        options.get("username", ""),
         str(Path(key_file).expanduser()) if auth == "key" and key_file else None,
-        _known_hosts(options),
+        known_hosts[0],
         allow_agent=auth == "agent",
         look_for_keys=auth == "agent" or (auth == "key" and not key_file),
         name=name,
@@ -36,11 +38,15 @@ def _open(options: Mapping[str, str], name: str) -> StorageBackend:
         root="/",
         start_folder=options.get("start_folder", ""),
         host_keys=tuple(line for line in options.get("host_keys", "").split("\n") if line),
+        known_hosts_files=known_hosts[1:],
     )
 
 
-def _known_hosts(options: Mapping[str, str]) -> str:
-    return str(Path(options.get("known_hosts") or "~/.ssh/known_hosts").expanduser())
+def _known_hosts(options: Mapping[str, str]) -> tuple[str, ...]:
+    """The chosen file; else those that ssh itself looks into."""
+    chosen = options.get("known_hosts") or USUAL_KNOWN_HOSTS[0]
+    files = USUAL_KNOWN_HOSTS if chosen == USUAL_KNOWN_HOSTS[0] else (chosen,)
+    return tuple(str(Path(file).expanduser()) for file in files)
 
 
 def _suggest_name(options: Mapping[str, str]) -> str:
@@ -58,7 +64,7 @@ def _match(options: Mapping[str, str], location: Location) -> str | None:
     same = (
         options.get("host", "").lower() == location.authority.lower()
         and int(options.get("port") or DEFAULT_PORT) == (location.port or DEFAULT_PORT)
-        and (not location.username or location.username == options.get("username", ""))
+        and (not location.username or location.username == (options.get("username") or getpass.getuser()))
     )
     return location.path if same else None
 
@@ -102,7 +108,7 @@ BACKEND = BackendInfo(
             "known_hosts",
             "Known hosts file",
             FieldKind.FILE,
-            default="~/.ssh/known_hosts",
+            default=USUAL_KNOWN_HOSTS[0],
             group="Advanced",
             help="Host keys in it are trusted; it is never written.",
         ),
