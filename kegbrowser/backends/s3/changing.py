@@ -67,6 +67,32 @@ def delete_key(connection: S3Connection, deed: Deed) -> None:
         connection.client.delete_object(Bucket=deed.bucket, Key=deed.key)
 
 
+def delete_unchanged(connection: S3Connection, deed: Deed, head: dict[str, Any]) -> None:
+    """Delete an object unless it was written anew since `head` was told; nothing happens if it is gone.
+
+    Where the server knows no conditional deletion ("Conditional deletes" of the user guide), it is looked at right before.
+
+    Raises:
+        SourceChanged: it was; nothing is deleted.
+    """
+    now = find_head(connection, deed)
+    if now is None:
+        return
+    changed = SourceChanged(deed.sentence("it was changed meanwhile, and its new content stays"), path=deed.path)
+    if now.get("ETag") != head.get("ETag"):
+        raise changed
+    where = {"Bucket": deed.bucket, "Key": deed.key}
+    with connection.around(deed):
+        try:
+            connection.client.delete_object(**where, **({"IfMatch": head["ETag"]} if head.get("ETag") else {}))
+        except ClientError as exc:
+            if http_status(exc) == 412:
+                raise changed from exc
+            if not is_refused_option(exc):
+                raise
+            connection.client.delete_object(**where)
+
+
 def _delete_one(connection: S3Connection, bucket: str, key: str, path: str) -> DeleteResult:
     try:
         delete_key(connection, Deed("delete", "delete", bucket, key, path))
@@ -138,8 +164,8 @@ def copy_key(
     overwrite: bool,
     in_parts_above: int = LARGEST_COPY_BYTES,
     part_bytes: int = COPY_PART_BYTES,
-) -> int:
-    """Copy an object on the server, with its metadata; returns its length.
+) -> dict[str, Any]:
+    """Copy an object on the server, with its metadata; returns the head of what was copied.
 
     Raises:
         FileNotFoundInStorageError: the source.
@@ -149,12 +175,11 @@ def copy_key(
     head = require_head(connection, source)
     if not overwrite and not connection.conditional_writes and find_head(connection, target) is not None:
         raise AlreadyExists(target.sentence("the name is taken"), path=target.path)
-    size = int(head["ContentLength"])
-    if size > in_parts_above:
+    if int(head["ContentLength"]) > in_parts_above:
         _copy_in_parts(connection, source, target, head, part_bytes, overwrite=overwrite)
     else:
         _copy_at_once(connection, source, target, head, overwrite=overwrite)
-    return size
+    return head
 
 
 def refuse_same_object(connection: S3Connection, source: Deed, target: Deed) -> None:

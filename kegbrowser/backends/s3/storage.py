@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
+from typing import Any
 
 from kegbrowser.backends.base import (
     Capabilities,
@@ -30,7 +31,7 @@ from kegbrowser.backends.errors import (
     ServerFault,
 )
 from kegbrowser.backends.s3.buckets import Buckets
-from kegbrowser.backends.s3.changing import copy_key, delete_key, delete_keys, refuse_same_object
+from kegbrowser.backends.s3.changing import copy_key, delete_key, delete_keys, delete_unchanged, refuse_same_object
 from kegbrowser.backends.s3.client import S3Connection
 from kegbrowser.backends.s3.deeds import Deed, readable
 from kegbrowser.backends.s3.files import S3FileBase
@@ -244,12 +245,12 @@ class S3Storage(StorageBackend):
                 raise AlreadyExists(old.sentence("it already has this name"), path=source)
             return
         self._connection.refuse_folded(old)
-        size = self._copy(old, target, overwrite=overwrite)
+        head = self._copy(old, target, overwrite=overwrite)
         new = self._file(target).deed("rename", "write")
         copied = require_head(self._connection, new)
-        if int(copied["ContentLength"]) != size:
+        if copied["ContentLength"] != head["ContentLength"]:
             raise ServerFault(new.sentence("the copy is not complete; the old file is still there"), path=source)
-        delete_key(self._connection, replace(old, right="delete"))
+        delete_unchanged(self._connection, replace(old, right="delete"), head)
 
     def copy(self, source: str, target: str, *, overwrite: bool = False) -> None:
         old = self._file(source).deed("copy", "read")
@@ -312,7 +313,7 @@ class S3Storage(StorageBackend):
                     if inner.entries:
                         yield Page(tuple(replace(entry, name=f"{bucket.name}/{entry.name}") for entry in inner.entries))
 
-    def _copy(self, source: Deed, target_path: str, *, overwrite: bool) -> int:
+    def _copy(self, source: Deed, target_path: str, *, overwrite: bool) -> dict[str, Any]:
         place = self._file(target_path)
         target = Deed(source.verb, "write", place.bucket, place.key, target_path, AlreadyExists)
         self._prepare_writing(target)
