@@ -212,7 +212,7 @@ def _reach(target: Target, sockets: LiveSockets) -> PatientSocket:
 def _shake_hands(transport: Transport, timeout_s: float) -> None:
     try:
         transport.start_client(timeout=timeout_s)
-    except (EOFError, OSError) as exc:
+    except (EOFError, OSError, paramiko.SSHException) as exc:
         if not transport.remote_version:
             raise paramiko.SSHException("no banner") from exc
         raise
