@@ -54,6 +54,8 @@ class ConnectionCommands(QObject):
         navigation.folder_changed.connect(self._on_folder_changed)
         operations.operation_finished.connect(connections.take_report)
         operations.operation_finished.connect(self._on_operation_finished)
+        operations.operation_failed.connect(self._on_operation_ended)
+        operations.operation_cancelled.connect(self._on_operation_ended)
         listing.state_changed.connect(self._on_listing_changed)
 
     @Slot()
@@ -138,8 +140,7 @@ class ConnectionCommands(QObject):
     def _on_operation_finished(self, operation: Operation, _result: object) -> None:
         if operation.kind is not OperationKind.CONNECT:
             return
-        if operation == self._connecting:
-            self._connecting = None
+        self._on_operation_ended(operation)
         connection_id = operation.path.connection_id
         home = self._connections.home(connection_id)
         folder = self._browser.folder
@@ -148,6 +149,13 @@ class ConnectionCommands(QObject):
         if first_time and home and folder == RemotePath.folder(connection_id):
             self._navigation.go_to(RemotePath.folder(connection_id, home))
         self._browser.state_changed.emit()
+
+    @Slot(object)
+    @Slot(object, object)
+    def _on_operation_ended(self, operation: Operation, _error: object = None) -> None:
+        """However it ended: the next visit to the connection may ask again."""
+        if operation == self._connecting:
+            self._connecting = None
 
     @Slot()
     def _on_listing_changed(self) -> None:

@@ -106,6 +106,7 @@ class ConnectionDialog(QDialog):
             area = QScrollArea()
             area.setWidgetResizable(True)
             area.setFrameShape(QFrame.Shape.NoFrame)
+            area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # it follows the field that has the focus
             area.setWidget(form)
             self._stack.addWidget(area)
         self._result.setWordWrap(True)

@@ -97,6 +97,10 @@ class ContentsView(QTableView):
         index = self._model.index(row, Column.NAME)
         self.setCurrentIndex(index)
         self.edit(index)
+        editor = self.indexWidget(index)
+        if isinstance(editor, QLineEdit) and not self._model.path_at(row).is_folder:
+            # The view has selected everything: the ending of a file's name mostly stays.
+            editor.setSelection(0, len(editor.text().rpartition(".")[0] or editor.text()))
 
     def select_name(self, name: str) -> bool:
         """Select one thing by its name and bring it into view; False if it is not shown."""
@@ -277,12 +281,7 @@ class _Delegate(QStyledItemDelegate):
 
     def setEditorData(self, editor: QWidget, index: Index) -> None:
         assert isinstance(editor, QLineEdit)
-        name = str(index.data(Qt.ItemDataRole.EditRole))
-        editor.setText(name)
-        path = self._view._model.path_at(index.row())
-        stem = name if path.is_folder else name.rpartition(".")[0] or name
-        # After the view has selected everything: the ending of a file's name mostly stays.
-        editor.setSelection(0, len(stem))
+        editor.setText(str(index.data(Qt.ItemDataRole.EditRole)))
 
     def setModelData(self, editor: QWidget, model: object, index: Index) -> None:
         assert isinstance(editor, QLineEdit)
