@@ -59,8 +59,11 @@ def read_mime(mime: QMimeData) -> Dropped:
 
 
 def can_drop(dropped: Dropped, target: RemotePath) -> bool:
-    """Whether these things may go into a folder: not into themselves, and not where they are."""
-    if dropped.local_paths:
+    """Whether these things may go into a folder: not into themselves, and not where they are.
+
+    Foreign addresses may be dropped as well, so that the user can be told what to do instead.
+    """
+    if dropped.local_paths or dropped.foreign:
         return True
     return any(item.parent != target for item in dropped.items) and not any(
         item.is_folder and target.is_within(item) for item in dropped.items
