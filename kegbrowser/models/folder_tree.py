@@ -21,7 +21,7 @@ from PySide6.QtCore import (
 from kegbrowser.backends.base import EntryKind
 from kegbrowser.backends.errors import StorageError
 from kegbrowser.backends.locations import RemotePath
-from kegbrowser.models.listing import shown_name
+from kegbrowser.models.listing import as_plain, shown_name
 from kegbrowser.models.natural import natural_key
 from kegbrowser.profiles.connections import Connection
 from kegbrowser.services.lister import DirectoryLister
@@ -196,7 +196,7 @@ class FolderTreeModel(QAbstractItemModel):
         if role == Qt.ItemDataRole.DecorationRole:
             return self._icon_of(self._connection_kind(node), node.kind)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return self._tool_tip(node)
+            return as_plain(self._tool_tip(node))
         if role == PATH_ROLE:
             return node.path
         if role == STATE_ROLE:

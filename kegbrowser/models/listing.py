@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import html
 import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -230,7 +231,7 @@ class ListingModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole and column == Column.NAME:
             target = self._rows.links.get(number)
             name = shown_name(self._rows.names[number])
-            return name if target is None else self.tr("%s → %s") % (name, target)
+            return as_plain(name if target is None else self.tr("%s → %s") % (name, shown_name(target)))
         if role == Qt.ItemDataRole.EditRole and column == Column.NAME:
             return self._rows.names[number]
         if role == Qt.ItemDataRole.AccessibleTextRole:
@@ -412,6 +413,11 @@ def shown_name(name: str) -> str:
     if name.isprintable():
         return name
     return "".join([_escaped(char) if _is_unseen(char) else char for char in name])
+
+
+def as_plain(text: str) -> str:
+    """A text for tool tips and other places that would take a name like `<b>` for markup."""
+    return f'<p style="white-space: pre-wrap">{html.escape(text)}</p>' if "<" in text else text
 
 
 def _is_unseen(char: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Slot
 
 from kegbrowser.models.formats import number_text, size_text
-from kegbrowser.models.listing import Index, shown_name
+from kegbrowser.models.listing import Index, as_plain, shown_name
 from kegbrowser.services.transfer import Transfer, TransferKind, TransferState
 from kegbrowser.services.transfers import TransferQueue
 
@@ -73,7 +73,7 @@ class TransfersModel(QAbstractTableModel):
         if role == FRACTION_ROLE:
             return fraction(transfer)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return self._tool_tip(transfer)
+            return as_plain(self._tool_tip(transfer))
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(index.column())
         return None

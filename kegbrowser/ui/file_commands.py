@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QFileDialog, QInputDialog
 
 from kegbrowser.backends.errors import Cancelled, StorageError
 from kegbrowser.backends.locations import RemotePath
-from kegbrowser.models.listing import ListingModel, shown_name
+from kegbrowser.models.listing import ListingModel, as_plain, shown_name
 from kegbrowser.services.operations import FileOperations, Operation, OperationKind
 from kegbrowser.services.transfers import TransferQueue
 from kegbrowser.ui import drops
@@ -205,7 +205,7 @@ class FileCommands(QObject):
         dialog = QInputDialog(self._browser)
         dialog.setObjectName("rename_dialog")
         dialog.setWindowTitle(self.tr("Rename Folder"))
-        dialog.setLabelText(self.tr("New name of “%s”:") % shown_name(path.name))
+        dialog.setLabelText(as_plain(self.tr("New name of “%s”:") % shown_name(path.name)))
         dialog.setTextValue(path.name)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.textValueSelected.connect(lambda name: self._rename_path(path, name))

@@ -7,7 +7,7 @@ from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QFocusEve
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QMenu, QSizePolicy, QStackedLayout, QToolButton, QWidget
 
 from kegbrowser.backends.locations import RemotePath
-from kegbrowser.models.listing import shown_name
+from kegbrowser.models.listing import as_plain, shown_name
 from kegbrowser.ui import icons
 
 MAX_LABEL_PX = 220
@@ -188,7 +188,7 @@ class _CrumbButton(QToolButton):
         self._path = path
         elided = self.fontMetrics().elidedText(label, Qt.TextElideMode.ElideMiddle, MAX_LABEL_PX)
         self.setText(elided.replace("&", "&&"))
-        self.setToolTip(label)
+        self.setToolTip(as_plain(label))
         self.setAccessibleName(label)
         self.setAutoRaise(True)
         self.setAcceptDrops(True)

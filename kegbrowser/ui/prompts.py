@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from kegbrowser.models.formats import number_text, size_text, time_text
-from kegbrowser.models.listing import shown_name
+from kegbrowser.models.listing import as_plain, shown_name
 from kegbrowser.services.transfers import Prompt, TransferQueue
 from kegbrowser.transfer.questions import (
     Answer,
@@ -95,9 +95,11 @@ class ConflictDialog(QDialog):
         heading = QLabel(self.tr("“%s” is already there.") % shown_name(question.name))
         heading.setObjectName("heading")
         heading.setWordWrap(True)
+        heading.setTextFormat(Qt.TextFormat.PlainText)  # names from a server are never markup
         place = QLabel(shown_name(question.target))
         place.setObjectName("hint")
         place.setWordWrap(True)
+        place.setTextFormat(Qt.TextFormat.PlainText)
         self._for_all = QCheckBox(self.tr("Do the same for all further ones"))
         self._for_all.setVisible(question.more_to_come)
         layout = QVBoxLayout(self)
@@ -138,7 +140,7 @@ class ConflictDialog(QDialog):
         row.addWidget(cancel)
         row.addStretch(1)
         both = QPushButton(self.tr("Keep Both"))
-        both.setToolTip(self.tr("The new one becomes “%s”") % shown_name(self._question.suggested_name))
+        both.setToolTip(as_plain(self.tr("The new one becomes “%s”") % shown_name(self._question.suggested_name)))
         both.setObjectName("conflict_rename")
         both.clicked.connect(self._on_rename)
         overwrite = QPushButton(self.tr("Overwrite"))
