@@ -359,6 +359,15 @@ def test_a_hostile_name_is_shown_so_that_it_cannot_deceive_and_used_as_it_is(
     assert model.path_at(0).path == f"here/{name}"
 
 
+def test_a_name_is_never_markup_in_a_tool_tip(lister: ScriptedLister, model: ListingModel) -> None:
+    shown(lister, model, file("<img src='file:///x'>&"), file("plain & simple"))
+    marked, plain = (str(model.index(row, 0).data(Qt.ItemDataRole.ToolTipRole)) for row in range(2))
+
+    assert "<img" not in marked
+    assert "&lt;img src=&#x27;file:///x&#x27;&gt;&amp;" in marked
+    assert plain == "plain & simple"
+
+
 def test_sizes_beyond_32_bits_are_whole_and_unknown_ones_empty(lister: ScriptedLister, model: ListingModel) -> None:
     shown(lister, model, file("big", size=5 * 2**40), file("unknown", size=None, minute=None), folder("x"))
 
