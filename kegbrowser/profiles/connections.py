@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kegbrowser.backends.errors import FileNotFoundInStorageError, InvalidOptions
-from kegbrowser.backends.registry import backends
+from kegbrowser.backends.registry import find_backend
 from kegbrowser.profiles.documents import Content, JsonDocument, UnreadableDocument
 from kegbrowser.profiles.migrations import CONNECTIONS_STEPS, CONNECTIONS_VERSION
 
@@ -169,7 +169,7 @@ class ConnectionStore:
 
 def without_secrets(kind: str, options: Mapping[str, str]) -> dict[str, str]:
     """The options that may be written down: those of the form that are no secrets."""
-    info = backends().get(kind)
+    info = find_backend(kind)
     if info is None:  # its package is missing: what was written down once stays
         return dict(options)
     plain = {field.key for field in info.fields} - set(info.secret_keys)
@@ -189,7 +189,7 @@ def checked(connection: Connection) -> Connection:
     """
     if not connection.name.strip():
         raise InvalidOptions("The connection has no name.", hint="Fill in a name.")
-    if connection.kind not in backends():
+    if find_backend(connection.kind) is None:
         raise InvalidOptions(
             f"There is no storage of the kind “{connection.kind}”.", hint="A backend package may be missing."
         )
@@ -198,7 +198,7 @@ def checked(connection: Connection) -> Connection:
 
 
 def _refuse_secrets(connection: Connection) -> None:
-    info = backends().get(connection.kind)
+    info = find_backend(connection.kind)
     labels = {field.key: field.label for field in info.fields} if info else {}
     for key, value in connection.options.items():
         label = labels.get(key, key)
