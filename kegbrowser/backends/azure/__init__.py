@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from kegbrowser.backends.azure.options import BACKEND
 
 if TYPE_CHECKING:
-    from kegbrowser.backends.azure.files import AzureFile, AzureReader, AzureWriter
+    from kegbrowser.backends.azure.files import AzureFile
+    from kegbrowser.backends.azure.reader import AzureReader
     from kegbrowser.backends.azure.storage import AzureStorage
+    from kegbrowser.backends.azure.writer import AzureWriter
 
 __all__ = ["BACKEND", "AzureFile", "AzureReader", "AzureStorage", "AzureWriter"]
 
-_MODULES = {"AzureStorage": "storage", "AzureFile": "files", "AzureReader": "files", "AzureWriter": "files"}
+_MODULES = {"AzureStorage": "storage", "AzureFile": "files", "AzureReader": "reader", "AzureWriter": "writer"}
 
 
 def __getattr__(name: str) -> Any:

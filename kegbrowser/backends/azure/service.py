@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import binascii
 import logging
+import threading
+import warnings
 from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 import requests
 from azure.core.credentials import AzureNamedKeyCredential
@@ -13,16 +20,112 @@ from azure.core.pipeline import PipelineRequest
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobServiceClient
 from requests.adapters import HTTPAdapter
-from urllib3.util.retry import Retry
+from urllib3.exceptions import InsecureRequestWarning
 
 from kegbrowser.backends._sockets import LiveSockets
-from kegbrowser.backends.errors import InvalidOptions
+from kegbrowser.backends.azure.deeds import Deed
+from kegbrowser.backends.azure.names import exact_dots
+from kegbrowser.backends.azure.translate import server_of, translated
+from kegbrowser.backends.errors import (
+    AuthenticationFailed,
+    CredentialsExpired,
+    InvalidOptions,
+    PermissionDenied,
+)
 
 POOL = 16
 PUBLIC_CLOUD = "blob.core.windows.net"
 
-# Its own logging writes each request's headers and URL.
+# The SDK logs each request's URL and headers; urllib3 warns with the URL where it finds odd headers. A SAS is in the URL.
 logging.getLogger("azure").setLevel(logging.CRITICAL)
+logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AzureSettings:
+    """All that a connection is made of; the secrets are only here and in the SDK's client.
+
+    Attributes:
+        account: name; "" with a connection string or an endpoint.
+        key: Base64.
+        endpoint: URL of the blob service; "" for the public cloud's.
+        connection_string: instead of all of those.
+        sas_token: instead of the key; with or without its "?".
+        ca_bundle: PEM file to trust; "" for the system's.
+        connect_timeout_s, timeout_s: until connected; of silence in the middle.
+    """
+
+    account: str = ""
+    key: str = ""
+    endpoint: str = ""
+    connection_string: str = ""
+    sas_token: str = ""
+    verify_tls: bool = True
+    ca_bundle: str = ""
+    connect_timeout_s: float = 10.0
+    timeout_s: float = 60.0
+
+
+class AzureConnection:
+    """The client of one account, its sockets, and the border around its calls. Any thread; connects when it is first used.
+
+    Attributes:
+        service: of the SDK.
+        server: `host` or `host:port`, for messages.
+        stopped: set at an interrupt, for waits without a socket.
+
+    Raises:
+        InvalidOptions: something is missing or malformed; never shows a secret.
+    """
+
+    def __init__(self, settings: AzureSettings) -> None:
+        if not (settings.account or settings.connection_string or settings.endpoint):
+            raise InvalidOptions("“Account” is missing.", hint="Fill in “Account”.")
+        self.sockets = LiveSockets(stall_timeout_s=settings.timeout_s)
+        self.stopped = threading.Event()
+        self._session = _make_session(self.sockets)
+        self.service = _make_service(settings, self._session, self._before_request)
+        self.server = server_of(self.service.url)
+        self._sas_end = _end_of_sas(self.service.url)
+
+    @contextmanager
+    def around(self, deed: Deed) -> Iterator[None]:
+        """Translate what goes wrong inside; raises `Cancelled` after an interrupt."""
+        self.sockets.check()
+        try:
+            with translated(deed, self.server, lambda: self.sockets.is_interrupted):
+                yield
+        except (AuthenticationFailed, PermissionDenied) as error:
+            if self._sas_end is None or self._sas_end > datetime.now(UTC):
+                raise
+            # Servers refuse an expired signature in the same words as a wrong one.
+            raise CredentialsExpired(
+                f"The shared access signature expired at {self._sas_end:%Y-%m-%d %H:%M} UTC.", path=deed.path
+            ) from error
+
+    def interrupt(self) -> None:
+        self.sockets.interrupt()
+        self.stopped.set()
+
+    def shutdown(self) -> None:
+        self._session.close()
+        self.sockets.close()
+
+    def _before_request(self, request: PipelineRequest[Any]) -> None:
+        # Before it is signed: what is signed must be what is sent.
+        self.sockets.check()
+        path, mark, query = str(request.http_request.url).partition("?")
+        request.http_request.url = exact_dots(path) + mark + query
+
+
+class _ExactSession(requests.Session):
+    """Sends a URL as it is: requests itself would decode `%2E%2E` and then resolve it."""
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        prepared = super().prepare_request(request)
+        if "%2E" in str(request.url):
+            prepared.url = str(request.url)
+        return prepared
 
 
 class _LiveAdapter(HTTPAdapter):
@@ -30,7 +133,7 @@ class _LiveAdapter(HTTPAdapter):
 
     def __init__(self, sockets: LiveSockets) -> None:
         self._sockets = sockets
-        super().__init__(pool_connections=POOL, pool_maxsize=POOL, max_retries=Retry(0, read=False), pool_block=False)
+        super().__init__(pool_connections=POOL, pool_maxsize=POOL, max_retries=0, pool_block=False)
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         super().init_poolmanager(*arguments, **options)
@@ -44,61 +147,74 @@ class _LiveAdapter(HTTPAdapter):
         return manager
 
 
-def make_service(
-    *,
-    account: str | None,
-    key: str | None,
-    endpoint: str | None,
-    connection_string: str | None,
-    sas_token: str | None,
-    verify_tls: bool,
-    connect_timeout_s: float,
-    timeout_s: float,
-    sockets: LiveSockets,
-) -> tuple[BlobServiceClient, requests.Session]:
-    """Make the client; it does not connect.
-
-    Raises:
-        InvalidOptions: something is missing or malformed; never shows a secret.
-    """
-    session = requests.Session()
+def _make_session(sockets: LiveSockets) -> requests.Session:
+    session = _ExactSession()
     adapter = _LiveAdapter(sockets)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
+    # Bodies are stored bytes: nobody on the way may compress them.
+    session.headers["Accept-Encoding"] = "identity"
+    # Else requests replaces the signature by what ~/.netrc holds for the host.
+    session.auth = lambda request: request
+    return session
 
-    def check(_request: PipelineRequest[Any]) -> None:
-        sockets.check()
 
+def _make_service(settings: AzureSettings, session: requests.Session, before_request: Any) -> BlobServiceClient:
+    if not settings.verify_tls:
+        warnings.simplefilter("ignore", InsecureRequestWarning)  # it was asked for, and would be told at each request
     options: dict[str, Any] = {
         "transport": RequestsTransport(
             session=session,
             session_owner=False,
-            connection_timeout=connect_timeout_s,
-            read_timeout=timeout_s,
-            connection_verify=verify_tls,
+            connection_timeout=settings.connect_timeout_s,
+            read_timeout=settings.timeout_s,
+            connection_verify=(settings.ca_bundle or True) if settings.verify_tls else False,
         ),
         "retry_total": 0,
         "retry_connect": 0,
         "retry_read": 0,
         "retry_status": 0,
-        "raw_request_hook": check,
+        "raw_request_hook": before_request,
         "user_agent": "kegbrowser",
     }
+    what = "connection string" if settings.connection_string else "account or endpoint"
     try:
-        if connection_string:
-            return BlobServiceClient.from_connection_string(connection_string, **options), session
-        url = (endpoint or f"https://{account}.{PUBLIC_CLOUD}").rstrip("/")
-        credential: Any = None
-        if key:
-            b64decode(key, validate=True)
-            credential = AzureNamedKeyCredential(account or "", key)
-        elif sas_token:
-            credential = sas_token.strip().lstrip("?")
-        return BlobServiceClient(url, credential=credential, **options), session
-    except binascii.Error as exc:
+        if settings.connection_string:
+            service = BlobServiceClient.from_connection_string(settings.connection_string.strip(), **options)
+        else:
+            url = (settings.endpoint.strip() or f"https://{settings.account.strip()}.{PUBLIC_CLOUD}").rstrip("/")
+            service = BlobServiceClient(url, credential=_credential(settings), **options)
+        _check_key(getattr(service.credential, "account_key", None))
+    except (ValueError, AttributeError, KeyError, TypeError):
+        # Not chained: the SDK's own error may quote what it could not read.
+        raise InvalidOptions(f"The {what} is malformed.", hint="Copy it again from the account's page.") from None
+    return service
+
+
+def _credential(settings: AzureSettings) -> Any:
+    if settings.key:
+        key = "".join(settings.key.split())
+        _check_key(key)
+        return AzureNamedKeyCredential(settings.account.strip() or "account", key)
+    if settings.sas_token.strip():
+        return settings.sas_token.strip().lstrip("?")
+    return None
+
+
+def _check_key(key: str | None) -> None:
+    try:
+        b64decode(key or "", validate=True)
+    except binascii.Error:
         raise InvalidOptions(
             "The account key is not a key.", hint="Copy the whole key: it mostly ends in “==”."
-        ) from exc
-    except (ValueError, AttributeError, KeyError) as exc:
-        what = "connection string" if connection_string else "account or endpoint"
-        raise InvalidOptions(f"The {what} is malformed.", hint="Copy it again from the account's page.") from exc
+        ) from None
+
+
+def _end_of_sas(url: str) -> datetime | None:
+    """When the shared access signature in a URL ends; None if there is none, or if it does not say so itself."""
+    end = parse_qs(str(url).partition("?")[2]).get("se", [""])[0]
+    try:
+        moment = datetime.fromisoformat(end)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

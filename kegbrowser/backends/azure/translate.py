@@ -1,181 +1,153 @@
-"""The border to the Azure SDK: what its exceptions mean. The only module that knows them."""
+"""The border: the only place that knows the exceptions of the SDK and of what it sends with (what answers mean: `answers.py`)."""
 
 from __future__ import annotations
 
+import re
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from azure.core.exceptions import (
-    AzureError,
-    DecodeError,
-    HttpResponseError,
-    ServiceRequestError,
-    ServiceResponseError,
+from azure.core.exceptions import AzureError, ClientAuthenticationError, DecodeError, HttpResponseError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    LocationParseError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
 )
 
-from kegbrowser.backends.errors import (
-    AlreadyExists,
-    AuthenticationFailed,
-    Cancelled,
-    ClockSkewed,
-    ConnectionLost,
-    CredentialsExpired,
-    FileNotFoundInStorageError,
-    InvalidName,
-    PermissionDenied,
-    QuotaExceeded,
-    ServerFault,
-    SourceChanged,
-    StorageError,
-    Throttled,
-)
+from kegbrowser.backends.azure.answers import Answer, error_of
+from kegbrowser.backends.azure.deeds import Deed
+from kegbrowser.backends.errors import AuthenticationFailed, Cancelled, ConnectionLost, InvalidOptions, StorageError
 
-# "Common REST API error codes" and "Blob service error codes" of the service's documentation.
-_CODES: dict[str, tuple[type[StorageError], str]] = {
-    "BlobNotFound": (FileNotFoundInStorageError, "it does not exist"),
-    "ResourceNotFound": (FileNotFoundInStorageError, "it does not exist"),
-    "ContainerNotFound": (FileNotFoundInStorageError, "{container} does not exist"),
-    "ContainerBeingDeleted": (FileNotFoundInStorageError, "{container} is being deleted"),
-    "BlobAlreadyExists": (AlreadyExists, "it exists already"),
-    "ContainerAlreadyExists": (AlreadyExists, "it exists already"),
-    "UnauthorizedBlobOverwrite": (AlreadyExists, "it exists already, and the account may not overwrite"),
-    "AuthorizationFailure": (PermissionDenied, "the account may not do this"),
-    "AuthorizationPermissionMismatch": (PermissionDenied, "the credentials do not permit it"),
-    "AuthorizationServiceMismatch": (PermissionDenied, "the credentials do not permit it"),
-    "AuthorizationResourceTypeMismatch": (PermissionDenied, "the credentials do not permit it"),
-    "AuthorizationProtocolMismatch": (PermissionDenied, "the credentials are only for https"),
-    "AuthorizationSourceIPMismatch": (PermissionDenied, "the credentials are not for this address"),
-    "InsufficientAccountPermissions": (PermissionDenied, "the account may not do this"),
-    "PublicAccessNotPermitted": (PermissionDenied, "the account allows no access without signing in"),
-    "NoAuthenticationInformation": (PermissionDenied, "one must sign in for it"),
-    "ResourceTypeMismatch": (PermissionDenied, "the credentials do not permit it"),
-    "AccountIsDisabled": (PermissionDenied, "the account is disabled"),
-    "BlobImmutableDueToPolicy": (PermissionDenied, "a policy of the container protects it"),
-    "LeaseIdMissing": (PermissionDenied, "somebody holds a lease on it"),
-    "BlobArchived": (PermissionDenied, "it is in the archive tier and must be rehydrated first"),
-    "InvalidResourceName": (InvalidName, "the service cannot store this name"),
-    "OutOfRangeInput": (InvalidName, "the service cannot store this name"),
-    "InvalidUri": (InvalidName, "the service cannot store this name"),
-    "ServerBusy": (Throttled, "the service is busy"),
-    "OperationTimedOut": (Throttled, "the service took too long"),
-    "InternalError": (ServerFault, "the service failed"),
-    "ConditionNotMet": (SourceChanged, "it has changed"),
-    "RequestBodyTooLarge": (QuotaExceeded, "it is too large"),
-    "AccountLimitExceeded": (QuotaExceeded, "the account is full"),
-}
-_STATUS: dict[int, tuple[type[StorageError], str]] = {
-    404: (FileNotFoundInStorageError, "it does not exist"),
-    403: (PermissionDenied, "the account may not do this"),
-    401: (PermissionDenied, "one must sign in for it"),
-    409: (AlreadyExists, "something else is there"),
-    412: (SourceChanged, "it has changed"),
-    429: (Throttled, "the service is busy"),
-    503: (Throttled, "the service is busy"),
-}
-_EXPIRED = ("signature not valid in the specified time frame", "sas is expired", "signature expired", "expiry time")
-_SKEWED = ("request date header", "clock skew", "x-ms-date")
+SDK_ERRORS = (AzureError, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+
+_NO_ADDRESS = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidSchema,
+    LocationParseError,
+)
+_QUERY = re.compile(r"\?[^\s'\"<>)]*")
+_LONG_SECRET = re.compile(r"[A-Za-z0-9+/%_-]{40,}={0,2}")
+
+
+class RefusedError(Exception):
+    """An answer that is no success, to a request that was not made by the SDK's own methods."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"{answer.status} {answer.code}")
+        self.answer = answer
+
+
+class CauseError(Exception):
+    """What the SDK or the network said, without URLs' queries and signatures: the cause that our errors keep."""
 
 
 @contextmanager
-def translated(
-    verb: str, path: str, server: str, is_interrupted: Callable[[], bool], container: str = ""
-) -> Iterator[None]:
-    """Translate what goes wrong inside.
+def translated(deed: Deed, server: str, is_interrupted: Callable[[], bool]) -> Iterator[None]:
+    """Turn what is raised inside into errors of ours.
 
     Args:
-        verb: as in "open": Could not open “a.txt”: it does not exist.
-        path: as the caller knows it.
-        container: its name, for the sentence that it is missing.
+        server: `host` or `host:port`, for messages.
+        is_interrupted: the sockets were shut down by us, so that any failure is the interrupt's.
     """
     try:
         yield
-    except (StorageError, Cancelled):
+    except StorageError:
         if is_interrupted():
             raise Cancelled from None
         raise
-    except HttpResponseError as exc:
+    except RefusedError as exc:
         if is_interrupted():
-            raise Cancelled from exc
-        if exc.response is None or isinstance(exc, DecodeError):
-            raise ConnectionLost(f"The connection to {server} broke.", path=path) from exc
-        raise _refusal(exc, verb, path, container) from exc
-    except (AzureError, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
+            raise Cancelled from None
+        raise error_of(exc.answer, deed, server) from CauseError(str(exc))
+    except SDK_ERRORS as exc:
         if is_interrupted():
-            raise Cancelled from exc
-        raise _connection_error(exc, server, path) from exc
+            raise Cancelled from None
+        # The SDK's own text may hold the URL, whose query is the signature.
+        raise translate(exc, deed, server) from CauseError(f"{type(exc).__name__}: {without_secrets(str(exc))}")
 
 
-def refusal_of(
-    status: int, code: str, text: str, retry_after: str, verb: str, path: str, container: str = ""
-) -> StorageError:
-    """What an answer that is no success means."""
-    lower = text.lower()
-    unsigned = status == 403 and ("failed to authenticate" in lower or not code)
-    if code in ("AuthenticationFailed", "InvalidAuthenticationInfo") or unsigned:
-        if any(words in lower for words in _EXPIRED):
-            return CredentialsExpired("The shared access signature has expired, or is not valid yet.", path=path)
-        if any(words in lower for words in _SKEWED):
-            return ClockSkewed("The service refused the request because of its time.", path=path)
-        if code or "failed to authenticate" in lower:
-            return AuthenticationFailed("The service refused the account's key or signature.", path=path)
-    fallback = (
-        (ServerFault, "the service failed") if status >= 500 else (ServerFault, f"the service refused it ({status})")
-    )
-    kind, reason = _CODES.get(code) or _STATUS.get(status) or fallback
-    if "{container}" in reason:
-        reason = reason.format(container=f"the container “{container}”" if container else "its container")
-    error = kind(f"Could not {verb} “{shown(path)}”: {reason}.", path=path)
-    if kind is ServerFault and status < 500:
-        error.retryable = False
-    if retry_after.isdecimal():
-        error.retry_after_s = float(retry_after)
-    return error
+def translate(exc: Exception, deed: Deed, server: str) -> StorageError:
+    """The error of ours for one of the SDK's or the network's."""
+    if isinstance(exc, ClientAuthenticationError) and exc.response is None:  # nothing was sent: it could not be signed
+        return AuthenticationFailed("The account key is not a key.", path=deed.path)
+    if isinstance(exc, HttpResponseError) and exc.response is not None and not isinstance(exc, DecodeError):
+        return error_of(answer_of(exc), deed, server)
+    return _connection_error(exc, deed, server)
+
+
+def answer_of(exc: HttpResponseError) -> Answer:
+    """What the SDK knows of an answer that it took for an error."""
+    response = exc.response
+    details = getattr(exc, "additional_info", None) or {}
+    text = f"{exc.message or ''} {details.get('AuthenticationErrorDetail', '')}"
+    status = int(exc.status_code or getattr(response, "status_code", 0) or 0)
+    return Answer.of(status, getattr(response, "headers", None) or {}, text, getattr(response, "request", None))
+
+
+def code_of(exc: Exception) -> str:
+    """The service's own word for what went wrong; "" if it gave none."""
+    return answer_of(exc).code if isinstance(exc, HttpResponseError) and exc.response is not None else ""
 
 
 def server_of(url: str) -> str:
     """`host` or `host:port` of a URL, for sentences: never its query."""
-    parts = urlsplit(url)
-    return parts.netloc.rpartition("@")[2]
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def shown(path: str) -> str:
-    """The last name of a path, as it may stand in a sentence."""
-    name = path.rstrip("/").rpartition("/")[2] or path or "the account"
-    return name if name.isprintable() else name.encode("unicode_escape").decode()
+def without_secrets(text: str) -> str:
+    """A text without queries of URLs and without what looks like a key or signature."""
+    return _LONG_SECRET.sub("…", _QUERY.sub("?…", text))[:500]
 
 
-def _refusal(exc: HttpResponseError, verb: str, path: str, container: str) -> StorageError:
-    response = exc.response
-    headers = getattr(response, "headers", None) or {}
-    code = str(getattr(exc, "error_code", None) or headers.get("x-ms-error-code") or "")
-    code = code.removeprefix("StorageErrorCode.")
-    additional = getattr(exc, "additional_info", None) or {}
-    text = " ".join(
-        [str(exc.reason or ""), str(additional.get("AuthenticationErrorDetail", "")), str(exc.message or "")]
-    )
-    return refusal_of(int(exc.status_code or 0), code, text, str(headers.get("Retry-After", "")), verb, path, container)
+def _connection_error(exc: Exception, deed: Deed, server: str) -> StorageError:
+    causes = tuple(_causes(exc))
 
+    def caused_by(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
 
-def _connection_error(exc: BaseException, server: str, path: str) -> StorageError:
-    text = f"{exc!s} {exc.__cause__!s}".lower()
-    if "certificate" in text and ("verify failed" in text or "hostname" in text):
+    if caused_by(*_NO_ADDRESS):
+        return InvalidOptions("The endpoint is not an address.", hint="Correct the account's name or the endpoint.")
+    if caused_by(ssl.SSLCertVerificationError):
         return ConnectionLost(
             f"The certificate of {server} is not trusted.",
-            hint="Check the endpoint; for a server with a certificate of its own, switch its verification off.",
+            path=deed.path,
+            hint="Name its certificate file in the connection, or check the endpoint.",
             retryable=False,
         )
-    if (
-        "name or service not known" in text
-        or "failed to resolve" in text
-        or "getaddrinfo" in text
-        or "no address" in text
-    ):
-        return ConnectionLost(f"The server {server} was not found.", hint="Check the account's name and the endpoint.")
-    if "refused" in text:
-        return ConnectionLost(f"{server} refused the connection.", hint="Check the endpoint and that the server runs.")
-    if (isinstance(exc, (ServiceRequestError, ServiceResponseError)) and "timed out" in text) or "takes longer" in text:
-        return ConnectionLost(f"{server} does not answer.", path=path)
-    return ConnectionLost(f"The connection to {server} broke.", path=path)
+    if caused_by(ssl.SSLError):
+        hint = "Check whether the endpoint should begin with http:// or https://."
+        return ConnectionLost(f"No secure connection to {server} could be made.", path=deed.path, hint=hint)
+    if caused_by(ProxyError, requests.exceptions.ProxyError):
+        return ConnectionLost(f"The proxy before {server} could not be reached.", path=deed.path)
+    if caused_by(NameResolutionError):
+        hint = "Check the account's name, the endpoint and the network."
+        return ConnectionLost(f"The server {server} was not found.", path=deed.path, hint=hint)
+    if caused_by(ConnectionRefusedError):
+        hint = "Check the endpoint and that the server runs."
+        return ConnectionLost(f"{server} refused the connection.", path=deed.path, hint=hint)
+    if caused_by(ConnectTimeoutError, ReadTimeoutError, TimeoutError):
+        return ConnectionLost(f"{server} does not answer.", path=deed.path)
+    if caused_by(NewConnectionError):
+        return ConnectionLost(f"{server} could not be reached.", path=deed.path)
+    return ConnectionLost(f"The connection to {server} broke.", path=deed.path)
+
+
+def _causes(exc: BaseException) -> Iterator[BaseException]:
+    """The exception and all that it came from, in whichever way the layers below tell it."""
+    left: list[object] = [exc]
+    seen: set[int] = set()
+    while left:
+        one = left.pop()
+        if not isinstance(one, BaseException) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        left += [one.__cause__, one.__context__, getattr(one, "reason", None), getattr(one, "inner_exception", None)]
+        left += one.args
