@@ -94,7 +94,17 @@ class Program:
 
 
 @pytest.fixture
-def program(qtbot: QtBot, qapp: QApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
+def places(tmp_path: Path) -> Places:
+    """Where the program's own files are."""
+    made = Places.below(tmp_path / "user")
+    made.make()
+    return made
+
+
+@pytest.fixture
+def program(
+    qtbot: QtBot, qapp: QApplication, tmp_path: Path, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Program]:
     remote = tmp_path / "remote"
     (remote / "folder" / "deeper").mkdir(parents=True)
     (remote / "folder" / "inner.txt").write_text("inner")
@@ -102,8 +112,6 @@ def program(qtbot: QtBot, qapp: QApplication, tmp_path: Path, monkeypatch: pytes
     for name in ("a.txt", "b.txt", "photo.jpg"):
         (remote / name).write_text(name)
     (tmp_path / "other").mkdir()
-    places = Places.below(tmp_path / "user")
-    places.make()
     store = ConnectionStore(places.connections_file)
     connection = Connection.new("local", "Remote", {"root": str(remote)})
     other = Connection.new("local", "Other", {"root": str(tmp_path / "other")})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
@@ -22,6 +23,7 @@ from PySide6.QtWidgets import (
 from pytestqt.qtbot import QtBot
 
 from kegbrowser.backends.locations import RemotePath
+from kegbrowser.profiles.places import Places
 from kegbrowser.services.transfer import TransferState
 from kegbrowser.ui.main_window import _CONTENTS_MENU
 from kegbrowser.ui.message_bar import MessageBar, Tone
@@ -374,9 +376,19 @@ def test_only_good_news_leaves_by_itself_and_a_warning_stays(
     bar._timer.stop()
 
 
-def test_a_file_of_settings_or_connections_that_was_set_aside_is_told(program: Program) -> None:
-    program.application.connections.notice_raised.emit("The settings could not be read and were set aside.")
+@pytest.fixture
+def broken_settings(places: Places) -> Path:
+    places.settings_file.write_text("{ this is no JSON")
+    return places.settings_file
 
-    assert program.message == "The settings could not be read and were set aside."
+
+def test_a_file_of_settings_that_was_set_aside_is_told(broken_settings: Path, program: Program) -> None:
+    program.qtbot.waitUntil(lambda: program.message != "")
+
+    assert "settings" in program.message
+    assert program.message.endswith(".")
+    assert any(
+        path.read_text() == "{ this is no JSON" for path in broken_settings.parent.iterdir() if path != broken_settings
+    )
     program.go_to("folder/")
     assert program.message != "", "a warning stays until it is closed"
