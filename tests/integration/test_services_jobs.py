@@ -18,9 +18,11 @@ from kegbrowser.backends.errors import PermissionDenied, StorageError
 from kegbrowser.backends.registry import ConnectionSpec
 from kegbrowser.services.helper_pool import HelperPool
 from kegbrowser.services.jobs import LANE_LIMITS, JobThread, Lane
+from kegbrowser.transfer.events import Counted
 from kegbrowser.transfer.jobs import Delete, FindHome, Job, ListFolder, Source
-from kegbrowser.transfer.questions import DeleteAnswer
+from kegbrowser.transfer.questions import DeleteAnswer, DeleteQuestion
 from kegbrowser.worker.handle import HelperHandle
+from kegbrowser.worker.messages import AskedByJob, HappenedInJob, JobEnded
 from tests.doubles.services import Services
 from tests.servers.process import wait_until
 
@@ -209,6 +211,42 @@ def test_cancelling_is_told_within_a_second_though_the_keyring_waits(
 
     assert took_s < 1.0
     assert ear.ends == [("cancelled", "key", None)]
+
+
+class LateHelper(HelperHandle):
+    """Asks only when `go_on` is set, however long ago the job was cancelled. No process."""
+
+    def __init__(self) -> None:
+        self.served = set()
+        self.go_on = threading.Event()
+
+    @property
+    def is_alive(self) -> bool:
+        return True
+
+    def run(self, job: Job) -> Iterator[HappenedInJob | AskedByJob | JobEnded]:
+        assert self.go_on.wait(10)
+        yield AskedByJob(0, 0, DeleteQuestion(("a",), 1, Counted(1, 0, 0), can_be_undone=None))
+        yield HappenedInJob(0, Counted(1, 0, 0))
+        yield JobEnded(0, was_cancelled=True)
+
+    def cancel(self) -> None:
+        """As if it had not arrived yet."""
+
+
+def test_what_a_cancelled_job_tells_late_is_not_told(ear: Ear, qtbot: QtBot, tmp_path: Path) -> None:
+    helper = LateHelper()
+    spec = ConnectionSpec("c", "local", "c", {"root": str(tmp_path)})
+    job = ear.listen(JobThread("key", lambda: FindHome(spec), ("c",), HelperPool(lambda: helper)))
+    job.start()
+    with qtbot.waitSignal(ear.heard_one, timeout=5_000):
+        job.cancel()
+    with qtbot.waitSignal(job.finished, timeout=5_000):
+        helper.go_on.set()
+    job.wait()
+
+    assert ear.ends == [("cancelled", "key", None)]
+    assert ear.questions == ear.events == []
 
 
 def test_a_lane_runs_as_many_jobs_as_it_may_and_a_waiting_one_is_cancelled_unstarted(
