@@ -218,6 +218,7 @@ class LateHelper(HelperHandle):
 
     def __init__(self) -> None:
         self.served = set()
+        self.begun = threading.Event()
         self.go_on = threading.Event()
 
     @property
@@ -225,6 +226,7 @@ class LateHelper(HelperHandle):
         return True
 
     def run(self, job: Job) -> Iterator[HappenedInJob | AskedByJob | JobEnded]:
+        self.begun.set()
         assert self.go_on.wait(10)
         yield AskedByJob(0, 0, DeleteQuestion(("a",), 1, Counted(1, 0, 0), can_be_undone=None))
         yield HappenedInJob(0, Counted(1, 0, 0))
@@ -239,6 +241,7 @@ def test_what_a_cancelled_job_tells_late_is_not_told(ear: Ear, qtbot: QtBot, tmp
     spec = ConnectionSpec("c", "local", "c", {"root": str(tmp_path)})
     job = ear.listen(JobThread("key", lambda: FindHome(spec), ("c",), HelperPool(lambda: helper)))
     job.start()
+    qtbot.waitUntil(helper.begun.is_set)
     with qtbot.waitSignal(ear.heard_one, timeout=5_000):
         job.cancel()
     with qtbot.waitSignal(job.finished, timeout=5_000):
