@@ -226,7 +226,6 @@ class _ChangeThread(QThread):
     """Writes one change down, where the disk and the keyring may block."""
 
     change_done = Signal(object)  # Saved
-    options_ready = Signal(object)  # Mapping[str, str], with secrets: for the form that asked, not to be kept
     change_failed = Signal(object)  # StorageError
 
     def __init__(self, work: Callable[[], Saved]) -> None:
