@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from kegbrowser.backends.sftp import SFTPStorage
 from tests.doubles.sftp_server import USER, SftpServerDouble
 from tests.servers.process import HOST, answers
 from tests.servers.sshd import Sshd, SshdAddress
+
+NOBODY = 65534
 
 
 @contextmanager
@@ -73,6 +76,30 @@ class SmallDiskSshd(Sshd):
         namespaces = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
         self.run(
             [*namespaces, "sh", "-c", script, "sh", str(self._size_bytes), self.address.root, str(config)],
+            lambda: answers(self.address.port),
+        )
+        return self.address
+
+
+class UnprivilegedSshd(Sshd):
+    """OpenSSH for a user whom modes stop, also where root runs the tests."""
+
+    def _config(self) -> str:
+        # To a server that may not look at the shadow file its user seems locked, unless PAM judges.
+        return super()._config().replace("UsePAM no", "UsePAM yes" if os.geteuid() == 0 else "UsePAM no")
+
+    def start(self) -> SshdAddress:
+        if os.geteuid() != 0:
+            return super().start()
+        self.address = replace(self.address, username="nobody")
+        self.folder.chmod(0o755)
+        config = self.folder / "sshd_config"
+        config.write_text(self._config())
+        for path in (self.folder, self.folder / "host", Path(self.address.root)):
+            os.chown(path, NOBODY, NOBODY)
+        ids = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        self.run(
+            [*ids, "/usr/sbin/sshd", "-D", "-e", "-f", str(config)],
             lambda: answers(self.address.port),
         )
         return self.address

@@ -49,7 +49,6 @@ class Client(ABC):
 
     Attributes:
         max_read_bytes, max_write_bytes: the most that one request may ask for, or carry.
-        round_trip_s: the shortest time that an answer took.
         renames_by_link: a plain rename of a file is known to refuse a taken name, in one step.
     """
 
@@ -58,7 +57,12 @@ class Client(ABC):
     def __init__(self) -> None:
         self.max_read_bytes = SAFE_BYTES
         self.max_write_bytes = SAFE_BYTES
-        self.round_trip_s = float("inf")
+        self._round_trips_s: deque[float] = deque((float("inf"),), maxlen=8)
+
+    @property
+    def round_trip_s(self) -> float:
+        """The shortest time that one of the last answers took."""
+        return min(self._round_trips_s)
 
     @abstractmethod
     def has(self, extension: bytes) -> bool:
@@ -71,6 +75,10 @@ class Client(ABC):
     @abstractmethod
     def receive(self) -> None:
         """Take one answer in, whoever waits for it."""
+
+    @abstractmethod
+    def receive_ready(self) -> None:
+        """Take in what has come already."""
 
     def wait(self, reply: Reply) -> Answer:
         """The answer to a request; one that is a status other than OK is raised."""
@@ -92,7 +100,7 @@ class Client(ABC):
         try:
             return self.wait(reply)
         finally:
-            self.round_trip_s = min(self.round_trip_s, time.monotonic() - begun)
+            self._round_trips_s.append(time.monotonic() - begun)
 
     def gather(self, requests: Iterable[tuple[int, *tuple[Argument, ...]]]) -> Iterator[Answer | SftpStatus]:
         """Answers to many requests, in order, many in flight; a refusal is an answer."""
@@ -109,7 +117,7 @@ class Client(ABC):
         try:
             return self.wait(reply)
         except SftpStatus as status:
-            return status
+            return status.with_traceback(None)  # kept as a value, it would keep the callers' frames alive
 
     def extended(self, name: bytes, *arguments: Argument) -> Answer:
         return self.ask(wire.EXTENDED, name, *arguments)
@@ -191,6 +199,10 @@ class ChannelClient(Client):
         reply.has_come = True
         self._is_sound = True
 
+    def receive_ready(self) -> None:
+        while self._at < len(self._chunk) or self.channel.recv_ready():
+            self.receive()
+
     @contextmanager
     def patience(self, factor: float) -> Iterator[None]:
         usual_s = self.channel.gettimeout()
@@ -262,6 +274,9 @@ class BorrowedClient(Client):
 
     def receive(self) -> None:
         self._client._read_response()  # type: ignore[attr-defined]
+
+    def receive_ready(self) -> None:
+        return  # what comes may be an answer to somebody else
 
 
 def one_name(answer: Answer) -> bytes:

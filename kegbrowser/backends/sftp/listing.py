@@ -15,7 +15,7 @@ from kegbrowser.backends.sftp.translate import NO_SUCH_FILE, NotSftp, SftpEnd, S
 from kegbrowser.backends.sftp.wire import Answer, Attributes
 
 PAGE_ENTRIES = 1000
-READS_AHEAD = 4
+READS_AHEAD = 2
 FOLDERS_AHEAD = 16
 
 _Row = tuple[bytes, bytes, Attributes]
@@ -34,7 +34,9 @@ class Refused(Exception):
 
 
 class Listing:
-    """The entries of a folder, or of all folders below it. One thread.
+    """The entries of a folder, or of all folders below it, those of a higher level first. One thread.
+
+    The order is the server's, however the answers come: who begins a listing again can pass over what was seen.
 
     Memory: a page, and for `recursive` the names of the folders that are still to be listed.
 
@@ -48,8 +50,8 @@ class Listing:
         self._client = client
         self._real = real
         self._recursive = recursive
-        self._ahead: deque[_Opening] = deque()
-        self._to_open: list[str] = [""]
+        self._ahead: deque[_Folder] = deque()
+        self._to_open = deque([""])
 
     def pages(self) -> Iterator[Page]:
         """The first page as soon as the server gives one, then about 1,000 entries each; one empty page if there are none.
@@ -60,9 +62,8 @@ class Listing:
         entries: list[ListEntry] = []
         has_told = False
         while self._to_open or self._ahead:
-            self._open_ahead()
-            opening = self._ahead.popleft()
-            for found in self._entries_of(opening):
+            self._look_ahead()
+            for found in self._entries_of(self._ahead.popleft()):
                 entries += found
                 if entries and (not has_told or len(entries) >= PAGE_ENTRIES):
                     has_told = True
@@ -71,34 +72,47 @@ class Listing:
         if entries or not has_told:
             yield Page(tuple(entries))
 
-    def _open_ahead(self) -> None:
+    def _look_ahead(self) -> None:
+        """Ask for the next folders to be opened, and those that are open for their names, while others are waited for."""
+        self._client.receive_ready()
         while self._to_open and len(self._ahead) < FOLDERS_AHEAD:
-            below = self._to_open.pop()
-            real = self._path(below)
-            self._ahead.append(_Opening(below, self._client.send(wire.OPENDIR, real)))
+            below = self._to_open.popleft()
+            self._ahead.append(_Folder(below, self._client.send(wire.OPENDIR, self._path(below))))
+        for folder in self._ahead:
+            if folder.opening.has_come and not folder.is_open:
+                self._begin(folder)
 
-    def _entries_of(self, opening: _Opening) -> Iterator[list[ListEntry]]:
-        try:
-            handle = self._client.wait(opening.reply).string()
-        except SftpStatus as status:
-            if opening.below and status.code == NO_SUCH_FILE:
+    def _begin(self, folder: _Folder) -> None:
+        folder.is_open = True
+        answer = self._client.settled(folder.opening)
+        if isinstance(answer, SftpStatus):
+            folder.refusal = answer
+            return
+        folder.handle = answer.string()
+        folder.reads.extend(self._client.send(wire.READDIR, folder.handle) for _ in range(READS_AHEAD))
+
+    def _entries_of(self, folder: _Folder) -> Iterator[list[ListEntry]]:
+        if not folder.is_open:
+            self._client.settled(folder.opening)
+            self._look_ahead()
+            self._begin(folder)
+        if folder.refusal is not None:
+            if folder.below and folder.refusal.code == NO_SUCH_FILE:
                 return  # deleted since its name was listed
-            raise Refused(opening.below) from status
-        reads = deque(self._client.send(wire.READDIR, handle) for _ in range(READS_AHEAD))
+            raise Refused(folder.below) from folder.refusal
         try:
-            while reads:
-                rows = _rows(self._client.wait(reads.popleft()))
-                reads.append(self._client.send(wire.READDIR, handle))
-                found = self._entries(rows, opening.below)
+            while True:
+                rows = _rows(self._client.wait(folder.reads.popleft()))
+                folder.reads.append(self._client.send(wire.READDIR, folder.handle))
+                found = self._entries(rows, folder.below)
                 if self._recursive:
                     self._to_open += [f"{one.name}/" for one in found if one.is_folder and not one.link_target]
+                    self._look_ahead()
                 yield found
         except SftpEnd:
-            for late in reads:
-                self._client.settled(late)
+            self._client.send(wire.CLOSE, folder.handle)  # nobody waits for it, nor for what was asked ahead
         except SftpStatus as status:
-            raise Refused(opening.below) from status
-        self._client.send(wire.CLOSE, handle)  # nobody waits for the answer
+            raise Refused(folder.below) from status
 
     def _entries(self, rows: list[_Row], below: str) -> list[ListEntry]:
         folder = self._path(below)
@@ -122,12 +136,16 @@ class Listing:
         return _join(self._real, inner) if inner else self._real
 
 
-class _Opening:
-    __slots__ = ("below", "reply")
+class _Folder:
+    """A folder on its way to be listed."""
 
-    def __init__(self, below: str, reply: Reply) -> None:
+    def __init__(self, below: str, opening: Reply) -> None:
         self.below = below
-        self.reply = reply
+        self.opening = opening
+        self.is_open = False
+        self.refusal: SftpStatus | None = None
+        self.handle = b""
+        self.reads: deque[Reply] = deque()
 
 
 def entry_of(name: str, facts: Attributes, link_target: str, owner: str) -> ListEntry:
