@@ -166,7 +166,9 @@ def _tour(desktop: Desktop, stack: ExitStack, folder: Path, addresses: tuple[Any
     _connect(desktop, "SFTP", "Web server", fields, key=sshd.key_file, start=sshd.root)
     desktop.until(lambda state: "notes.md" in state["names"], "the server's files")
     picture("sftp")
-    desktop.click("branch", connection="Photos", path="holiday-photos/")
+    desktop.key("ctrl+l")
+    desktop.type("s3://holiday-photos/")
+    desktop.key("Return")
     desktop.until(lambda state: "Lisbon" in state["names"], "the bucket")
 
 
