@@ -158,7 +158,7 @@ def scripted_server(answer: Callable[[Asked], Told]) -> Iterator[ScriptedServer]
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_any
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_request(self, *_details: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from azure.storage.blob import BlobServiceClient
@@ -192,7 +193,7 @@ def test_the_documented_reader_works_on_a_plain_client(azure_server: AzureAddres
 # -- servers and lines that do not keep their word
 
 
-def _read_from(server: ScriptedServer, **more: int) -> bytes:
+def _read_from(server: ScriptedServer, **more: Any) -> bytes:
     with scripted_storage(server) as storage, storage.open_reader("file", **more) as file:
         return file.read(-1)
 
@@ -237,13 +238,12 @@ def test_a_body_that_ends_early_is_an_error_not_a_short_file() -> None:
     told = Told(206, CONTENT[:500_000], headers, stated_length=len(CONTENT))
     with scripted_server(lambda _asked: told) as server, scripted_storage(server) as storage:
         file = storage.open("file", "rb")
-        got = 0
+        got: list[bytes] = []
         with pytest.raises(ConnectionLost) as lost:
-            while piece := file.read(100_000):
-                got += len(piece)
+            got.extend(iter(lambda: file.read(100_000), b""))
 
         assert lost.value.retryable
-        assert got <= 500_000
+        assert CONTENT.startswith(b"".join(got))
         file.close()
         assert len(server.asked) == 1, "tried again behind our back"
 
@@ -252,7 +252,7 @@ def test_a_cut_is_told_once_and_not_tried_again_by_the_sdk(azure_server: AzureAd
     box.put("file", CONTENT * 4)
     with FaultyProxy(azure_server.port) as proxy, storage_at(azure_server, box.name, port=proxy.port) as storage:
         proxy.faults.cut_down_after = MIB
-        with storage.open("file", "rb") as file, pytest.raises(ConnectionLost, match="“file”|broke"):
+        with storage.open("file", "rb") as file, pytest.raises(ConnectionLost, match=r"127\.0\.0\.1:\d+ broke"):
             file.read(-1)
 
         assert proxy.connections == 1

@@ -13,7 +13,7 @@ from azure.storage.blob import BlobBlock, BlobServiceClient
 
 from kegbrowser.backends.azure import AzureStorage, AzureWriter
 from kegbrowser.backends.azure.blocks import MAX_BLOB_BYTES, MAX_BLOCK_BYTES, MAX_BLOCKS, BlockIds, BlockPlan, in_flight
-from kegbrowser.backends.base import FileMode
+from kegbrowser.backends.base import FileMode, RemoteFile
 from kegbrowser.backends.errors import (
     AlreadyExists,
     CheckFailed,
@@ -123,14 +123,17 @@ def test_without_tls_the_service_checks_the_content() -> None:
     assert sums == {body: base64.b64encode(hashlib.md5(body).digest()).decode() for body in sums}
 
 
+def _write_and_fail(file: RemoteFile) -> None:
+    file.write(b"x" * 35)
+    raise KeyError
+
+
 def test_an_exception_inside_with_leaves_the_old_file_or_nothing(box: Box, storage: AzureStorage) -> None:
     box.put("old", b"old")
 
     for name in ("old", "new"):
-        with pytest.raises(KeyError):
-            with storage.open(name, "wb", 10) as file:
-                file.write(b"x" * 35)
-                raise KeyError
+        with pytest.raises(KeyError), storage.open(name, "wb", 10) as file:
+            _write_and_fail(file)
     assert box.names() == ["old"]
     assert [entry.name for entry in storage.list("")] == ["old"]
     assert box.content("old") == b"old"
@@ -343,8 +346,7 @@ def test_a_lost_block_is_an_error_at_once_and_for_good(box: Box, azure_server: A
         proxy.faults.refuse = True
         proxy.cut_all()
         with pytest.raises(ConnectionLost):
-            for _number in range(20):
-                file.write(b"x" * 100_000)
+            file.write(b"x" * 2_000_000)
         proxy.faults.refuse = False
 
         with pytest.raises(ConnectionLost):

@@ -67,12 +67,13 @@ def translated(deed: Deed, server: str, is_interrupted: Callable[[], bool]) -> I
             raise Cancelled from None
         raise error_of(exc.answer, deed, server) from CauseError(str(exc))
     except (TypeError, AttributeError) as slip:
-        # azure-storage-blob 12.31 slips on refusals without a message; what it was about is the context.
-        if not isinstance(slip.__context__, HttpResponseError):
+        # azure-storage-blob 12.31 slips on a refusal without a message, while it handles it.
+        refusals = [cause for cause in _causes(slip) if isinstance(cause, HttpResponseError)]
+        if not refusals:
             raise
         if is_interrupted():
             raise Cancelled from None
-        raise translate(slip.__context__, deed, server) from CauseError(type(slip).__name__)
+        raise translate(refusals[0], deed, server) from CauseError(type(slip).__name__)
     except SDK_ERRORS as exc:
         if is_interrupted():
             raise Cancelled from None
