@@ -249,7 +249,7 @@ def test_a_server_that_is_not_there_is_exit_5(
     port = free_port()
     if kind == "azure":
         options = ("--option", f"endpoint=http://{HOST}:{port}/account", "--secret-stdin", "key")
-        remote = Remote(cli.with_options(*options), "azure://account/c/", "a2V5\n")
+        remote = Remote(cli.with_options(*options), "azure://account/container/", "a2V5\n")
     else:
         remote = connect(kind, cli, port)
 
