@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from kegbrowser.backends.errors import (
     AuthenticationFailed,
+    Cancelled,
     ConnectionLost,
     HostKeyChanged,
     NotSupported,
@@ -372,6 +374,44 @@ def test_a_login_script_that_prints_is_told_as_that() -> None:
     assert type(error) is ServerFault
     assert "not SFTP" in str(error)
     assert "login script" in error.hint
+
+
+# -- stalled at any moment: banner, keys, sign-in, session, subsystem, greeting
+
+MOMENTS = [0, 20, 500, 1100, 1300, 1500, 1700, 1900, 2050, 2200, 2400, 2600]
+
+
+@pytest.mark.parametrize("after", MOMENTS)
+def test_a_server_that_falls_silent_while_connecting_is_given_up(sshd_server: SshdAddress, after: int) -> None:
+    with FaultyProxy(sshd_server.port) as proxy:
+        proxy.faults.stall_down_after = after
+        with opened(sshd_server.at(proxy.port), connect_timeout_s=0.5, timeout_s=0.5) as storage:
+            begun = time.monotonic()
+            error = _error(storage)
+
+            assert time.monotonic() - begun < 5
+    assert type(error) is ConnectionLost
+    assert f"{HOST}:{proxy.port}" in str(error)
+
+
+@pytest.mark.parametrize("after", MOMENTS)
+def test_an_interrupt_ends_connecting_at_any_moment(sshd_server: SshdAddress, after: int) -> None:
+    with FaultyProxy(sshd_server.port) as proxy:
+        proxy.faults.stall_down_after = after
+        with opened(sshd_server.at(proxy.port)) as storage:
+            interrupted: list[float] = []
+
+            def interrupt() -> None:
+                interrupted.append(time.monotonic())
+                storage.interrupt()
+
+            timer = threading.Timer(0.5, interrupt)
+            timer.start()
+            with pytest.raises(Cancelled):
+                storage.check()
+
+            assert time.monotonic() - interrupted[0] < 1
+            timer.join()
 
 
 # -- pooled

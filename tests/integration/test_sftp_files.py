@@ -475,6 +475,15 @@ def test_many_files_are_deleted_in_few_round_trips(sshd_server: SshdAddress, fol
     assert [path.name for path in folder.iterdir()] == ["folder"]
 
 
+def test_each_path_to_delete_is_told_once_also_a_repeated_one(storage: SFTPStorage, folder: Path) -> None:
+    (folder / "file").touch()
+
+    results = list(storage.delete_files(["file", "a//b", "file", "folder/"]))
+
+    told = sorted(((result.path, type(result.error)) for result in results), key=lambda pair: pair[0])
+    assert told == [("a//b", InvalidName), ("file", type(None)), ("file", type(None)), ("folder/", IsAFolder)]
+
+
 def test_a_large_file_is_copied_on_the_server_with_time_and_permissions(storage: SFTPStorage, folder: Path) -> None:
     content = content_of(1000) + bytes(40 * MIB) + content_of(1000, 1)
     (folder / "file").write_bytes(content)

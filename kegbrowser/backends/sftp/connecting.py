@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
 import paramiko
 
 from kegbrowser.backends._sockets import LiveSockets
-from kegbrowser.backends.errors import AuthenticationFailed, ConnectionLost, NotSupported
+from kegbrowser.backends.errors import NotSupported
 from kegbrowser.backends.sftp import host_keys
-from kegbrowser.backends.sftp.keys import load_key, usual_keys
 from kegbrowser.backends.sftp.pipe import ChunkPipe
+from kegbrowser.backends.sftp.signing_in import SignIn, Transport
+from kegbrowser.backends.sftp.target import Target
 
 KEEPALIVE_S = 30
 WINDOW_BYTES = 16 * 1024 * 1024
@@ -32,33 +31,6 @@ SIGN_IN_FACTOR = 3
 _OPTIONS = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where to connect and how to get in; secrets do not show in its repr."""
-
-    host: str
-    port: int
-    username: str
-    key_filename: str | None
-    known_hosts_files: tuple[str, ...]
-    host_key_lines: tuple[str, ...] = field(default=(), repr=False)
-    allow_agent: bool = False
-    look_for_keys: bool = False
-    password: str | None = field(default=None, repr=False)
-    passphrase: str | None = field(default=None, repr=False)
-    connect_timeout_s: float = 10.0
-    timeout_s: float = 60.0
-
-    @property
-    def server(self) -> str:
-        """For sentences."""
-        return f"{self.host}:{self.port}"
-
-    @property
-    def user(self) -> str:
-        return self.username or getpass.getuser()
 
 
 class PatientSocket(socket.socket):
@@ -90,20 +62,6 @@ class PatientSocket(socket.socket):
             raise
         self._is_stuck = False
         return sent
-
-
-class Transport(paramiko.Transport):
-    """Remembers why the server ended the connection.
-
-    Attributes:
-        farewell: the server's own words; "" if it said nothing.
-    """
-
-    farewell = ""
-
-    def _parse_disconnect(self, message: paramiko.Message) -> None:
-        message.get_int()
-        self.farewell = message.get_string().decode("utf-8", "replace")
 
 
 @dataclass(slots=True, eq=False)
@@ -184,7 +142,7 @@ def connect(target: Target, sockets: LiveSockets, room: int) -> Connection:
         _prefer(transport, host_keys.kinds_of(known))
         _shake_hands(transport, target.connect_timeout_s)
         host_keys.check(known, target.host, target.port, transport.get_remote_server_key())
-        _SignIn(target, transport, sockets).run()
+        SignIn(target, transport, sockets).run()
         transport.set_keepalive(KEEPALIVE_S)
     except BaseException:
         _close(transport, raw)
@@ -236,120 +194,3 @@ def _close(transport: Transport, raw: PatientSocket) -> None:
     raw.close()
     with suppress(RuntimeError):  # never started
         transport.join(2)
-
-
-class _SignIn:
-    """Tries what there is: the key file, the agent's keys, the usual keys, the password."""
-
-    def __init__(self, target: Target, transport: Transport, sockets: LiveSockets) -> None:
-        self._target = target
-        self._transport = transport
-        self._sockets = sockets
-        self._tried: list[str] = []
-        self._accepted: list[str] = []
-        self._missing: list[str] = []
-
-    def run(self) -> None:
-        """Sign in.
-
-        Raises:
-            AuthenticationFailed: nothing of it was accepted, and why.
-            ConnectionLost: the connection ended meanwhile.
-        """
-        target, transport = self._target, self._transport
-        with self._keys() as keys:
-            for what, key in keys:
-                if self._try(what, lambda key=key: transport.auth_publickey(target.user, key)):  # type: ignore[misc]
-                    return
-        if target.password is not None:
-            password = target.password  # paramiko goes on to keyboard-interactive where a server wants that
-            if self._try("the password", lambda: transport.auth_password(target.user, password)):
-                return
-        raise self._refusal()
-
-    def _try(self, what: str, attempt: Callable[[], Sequence[str]]) -> bool:
-        self._tried.append(what)
-        try:
-            missing = attempt()
-        except paramiko.BadAuthenticationType as exc:
-            self._missing = exc.allowed_types
-        except paramiko.AuthenticationException as exc:
-            if "timeout" in str(exc):
-                raise TimeoutError from exc
-        except (paramiko.SSHException, EOFError, OSError):
-            if self._transport.is_active():
-                raise  # a key that cannot sign, an agent that is gone
-        else:
-            if self._transport.is_authenticated():
-                return True
-            self._accepted.append(what)
-            self._missing = list(missing or ())
-        if not self._transport.is_active():
-            self._sockets.check()
-            raise self._cut_off()
-        return False
-
-    @contextmanager
-    def _keys(self) -> Iterator[Iterator[tuple[str, paramiko.PKey]]]:
-        agent: paramiko.Agent | None = None
-        if self._target.allow_agent:
-            with suppress(paramiko.SSHException, OSError):
-                agent = paramiko.Agent()
-                if isinstance(connection := agent._conn, socket.socket):  # type: ignore[attr-defined]
-                    self._sockets.add(connection)  # it may wait for somebody to touch a token
-        try:
-            yield self._all_keys(agent)
-        finally:
-            if agent is not None:
-                agent.close()
-
-    def _all_keys(self, agent: paramiko.Agent | None) -> Iterator[tuple[str, paramiko.PKey]]:
-        target = self._target
-        if target.key_filename:
-            yield f"the key “{Path(target.key_filename).name}”", load_key(target.key_filename, target.passphrase)
-        if agent is not None:
-            yield from (("the keys of the SSH agent", key) for key in agent.get_keys())
-        if target.look_for_keys:
-            yield from (("the keys in ~/.ssh", key) for key in usual_keys(target.passphrase))
-
-    def _cut_off(self) -> AuthenticationFailed | ConnectionLost:
-        target = self._target
-        if "authentication" in self._transport.farewell.lower():
-            many = len(self._tried) > 1
-            return AuthenticationFailed(
-                f"{target.server} refused the user “{target.user}” after too many tries.",
-                hint="Choose the one key file that the server knows." if many else None,
-            )
-        return ConnectionLost(
-            f"{target.server} ended the connection while “{target.user}” signed in.",
-            hint="The server may be busy, or may not let this user in.",
-        )
-
-    def _refusal(self) -> AuthenticationFailed:
-        target = self._target
-        if not self._tried:
-            what = "the SSH agent holds no key" if target.allow_agent else "there is no password and no key"
-            return AuthenticationFailed(
-                f"Could not sign in to {target.server}: {what}.",
-                hint="Give the connection a password or a key file, or add a key to the SSH agent.",
-            )
-        tried = " and ".join(dict.fromkeys(self._tried))
-        wanted = _words(self._missing)
-        if self._accepted:
-            return AuthenticationFailed(
-                f"{target.server} accepted {' and '.join(dict.fromkeys(self._accepted))}, but wants {wanted} as well.",
-                hint="This way of signing in is not supported yet."
-                if "password" not in wanted
-                else "Give the password.",
-            )
-        if wanted and "key" in wanted and tried == "the password":
-            return AuthenticationFailed(
-                f"{target.server} takes no password for the user “{target.user}”: it wants {wanted}.",
-                hint="Sign in with a key file or the SSH agent.",
-            )
-        return AuthenticationFailed(f"{target.server} refused {tried} for the user “{target.user}”.")
-
-
-def _words(methods: list[str]) -> str:
-    names = {"publickey": "a key", "password": "a password", "keyboard-interactive": "answers to questions"}
-    return " or ".join(names.get(method, method) for method in methods)

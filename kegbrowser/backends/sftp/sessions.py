@@ -14,7 +14,8 @@ from kegbrowser.backends._sockets import LiveSockets
 from kegbrowser.backends.errors import Cancelled, StorageError
 from kegbrowser.backends.sftp import wire
 from kegbrowser.backends.sftp.client import ChannelClient
-from kegbrowser.backends.sftp.connecting import Connection, Target, connect
+from kegbrowser.backends.sftp.connecting import Connection, connect
+from kegbrowser.backends.sftp.target import Target
 from kegbrowser.backends.sftp.translate import SESSION_ERRORS, SftpStatus, connection_error
 
 ROOM = 8

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
-from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -28,12 +26,12 @@ from kegbrowser.backends.errors import (
     NotSupported,
     StorageError,
 )
-from kegbrowser.backends.sftp import copying, publishing, reasons, wire
-from kegbrowser.backends.sftp.client import Client, Reply
-from kegbrowser.backends.sftp.connecting import Target
+from kegbrowser.backends.sftp import copying, publishing, reasons, removing, wire
+from kegbrowser.backends.sftp.client import Client
 from kegbrowser.backends.sftp.listing import Listing, Refused, entry_of, owner_by_id
 from kegbrowser.backends.sftp.reader import SftpReader
 from kegbrowser.backends.sftp.sessions import Session, Sessions
+from kegbrowser.backends.sftp.target import Target
 from kegbrowser.backends.sftp.translate import NO_SUCH_FILE, SftpStatus, shown, status_error, translated
 from kegbrowser.backends.sftp.wire import Attributes
 from kegbrowser.backends.sftp.writer import SftpWriter
@@ -323,31 +321,22 @@ class SFTPStorage(StorageBackend):
             except SftpStatus as status:
                 raise (why(client, real, path) or status) from status
 
-    def _delete_batch(self, batch: list[str]) -> Iterator[DeleteResult]:
-        results: list[DeleteResult] = []
-        left: list[tuple[str, bytes]] = []
+    def _delete_batch(self, batch: list[str]) -> list[DeleteResult]:
+        refused: list[DeleteResult] = []
+        files: list[tuple[str, bytes]] = []
         for path in batch:
             try:
-                left.append((path, self._real_file(path, "delete")))
+                files.append((path, self._real_file(path, "delete")))
             except StorageError as error:
-                results.append(DeleteResult(path, error))
+                refused.append(DeleteResult(path, error))
+        results: list[DeleteResult] = []
         try:
             with self._translated("delete", batch[0]), self._sessions.client() as client:
-                replies: deque[Reply] = deque(client.send(wire.REMOVE, real) for _path, real in left)
-                for path, real in left:
-                    results.append(self._deleted(client, replies.popleft(), real, path))
+                for result in removing.remove_all(client, files):
+                    results.append(result)
         except StorageError as error:
-            done = {result.path for result in results}
-            results += [DeleteResult(path, _about(error, path)) for path, _real in left if path not in done]
-        yield from results
-
-    def _deleted(self, client: Client, reply: Reply, real: bytes, path: str) -> DeleteResult:
-        status = client.settled(reply)
-        if not isinstance(status, SftpStatus) or status.code == NO_SUCH_FILE:
-            return DeleteResult(path)
-        error = reasons.not_removed(client, real, path) or status_error(status, "delete", path)
-        error.__cause__ = status
-        return DeleteResult(path, error)
+            results += [DeleteResult(path, removing.told_of(path, error)) for path, _real in files[len(results) :]]
+        return refused + results
 
     def _why_not_listed(self, session: Session, refused: Refused, path: str) -> StorageError:
         status, below = refused.__cause__, as_folder(path) + refused.below
@@ -374,11 +363,3 @@ class SFTPStorage(StorageBackend):
         can_copy = session.has(wire.COPY_DATA)
         if can_copy != self.capabilities.server_copy:
             self.capabilities = replace(self.capabilities, server_copy=can_copy)
-
-
-def _about(error: StorageError, path: str) -> StorageError:
-    """The same error, told of another file."""
-    twin = copy(error)
-    twin.path = path
-    twin.__cause__ = error
-    return twin
