@@ -263,7 +263,7 @@ def test_a_password_lets_in(double: SftpServerDouble, methods: str) -> None:
         assert storage.list("") == []
 
 
-@pytest.mark.parametrize("methods", ["password", "keyboard-interactive"])
+@pytest.mark.parametrize("methods", ["password", "keyboard-interactive", "publickey,keyboard-interactive"])
 def test_a_wrong_password_is_refused(double: SftpServerDouble, methods: str) -> None:
     double.ways.methods = methods
 
@@ -271,7 +271,7 @@ def test_a_wrong_password_is_refused(double: SftpServerDouble, methods: str) -> 
         error = _error(storage)
 
     assert type(error) is AuthenticationFailed
-    assert "password" in str(error)
+    assert "refused the password" in str(error)
     assert f"“{USER}”" in str(error)
 
 

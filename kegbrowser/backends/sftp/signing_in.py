@@ -133,7 +133,8 @@ class SignIn:
                 if "password" not in wanted
                 else "Give the password.",
             )
-        if wanted and "key" in wanted and tried == "the password":
+        takes_passwords = {"password", "keyboard-interactive"} & set(self._missing)
+        if wanted and not takes_passwords and tried == "the password":
             return AuthenticationFailed(
                 f"{target.server} takes no password for the user “{target.user}”: it wants {wanted}.",
                 hint="Sign in with a key file or the SSH agent.",
