@@ -316,9 +316,7 @@ def test_a_write_that_loses_the_server_for_good_publishes_nothing(network_place:
     assert network_place.raw_bytes("new") == b"old"
 
 
-def test_what_is_saved_under_the_old_name_during_a_rename_is_not_lost(
-    network_place: Place, proxy: FaultyProxy
-) -> None:
+def test_what_is_saved_under_the_old_name_during_a_rename_is_not_lost(network_place: Place, proxy: FaultyProxy) -> None:
     network_place.raw_put("old", b"first version")
     storage = network_place.connect(port=proxy.port)
     storage.stat("old")
