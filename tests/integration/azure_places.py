@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import secrets
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -135,7 +136,7 @@ def refusal(status: int, code: str, message: str = "", **headers: str) -> Told:
 
 
 @contextmanager
-def scripted_server(answer: Callable[[Asked], Told]) -> Iterator[ScriptedServer]:
+def scripted_server(answer: Callable[[Asked], Told], *, tls: ssl.SSLContext | None = None) -> Iterator[ScriptedServer]:
     script = ScriptedServer(answer)
 
     class Handler(BaseHTTPRequestHandler):
@@ -146,7 +147,10 @@ def scripted_server(answer: Callable[[Asked], Told]) -> Iterator[ScriptedServer]
             asked = Asked(self.command, self.path, dict(self.headers.items()), body)
             script.asked.append(asked)
             told = script.answer(asked)
-            self.send_response(told.status)
+            if "Date" in told.headers:
+                self.send_response_only(told.status)
+            else:
+                self.send_response(told.status)
             length = len(told.body) if told.stated_length is None else told.stated_length
             for key, value in ({"Content-Length": str(length)} | told.headers).items():
                 self.send_header(key, value)
@@ -163,6 +167,8 @@ def scripted_server(answer: Callable[[Asked], Told]) -> Iterator[ScriptedServer]
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     script.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

@@ -22,6 +22,7 @@ from kegbrowser.backends.errors import (
     PermissionDenied,
     QuotaExceeded,
     ServerFault,
+    SourceChanged,
     StorageError,
     Throttled,
 )
@@ -83,6 +84,7 @@ _STATUS: dict[int, tuple[type[StorageError], str]] = {
     503: (Throttled, "the service is busy"),
     507: (QuotaExceeded, "there is no space left"),
 }
+_OF_SOURCE = ("BlobNotFound", "ResourceNotFound", "CannotVerifyCopySource", "SourceConditionNotMet", "BlobArchived", "")
 _CONDITIONS = ("ConditionNotMet", "TargetConditionNotMet", "SourceConditionNotMet")
 _EXPIRED = ("specified time frame", "sas is expired", "signature expired", "expiry time")
 _SKEWED = ("date header too old", "request date header", "clock skew")
@@ -123,6 +125,10 @@ class Answer:
 
 def error_of(answer: Answer, deed: Deed, server: str) -> StorageError:
     """The error that an answer is."""
+    if deed.source is not None and (
+        answer.code in _OF_SOURCE or (answer.code == "ConditionNotMet" and deed.if_condition_fails is SourceChanged)
+    ):
+        deed = deed.source
     if (refused := _not_let_in(answer, deed, server)) is not None:
         return refused
     if answer.code in _CONDITIONS or (answer.status == 412 and answer.code not in _CODES):

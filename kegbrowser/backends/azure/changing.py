@@ -24,6 +24,7 @@ from kegbrowser.backends.errors import (
     ConnectionLost,
     FileNotFoundInStorageError,
     ServerFault,
+    SourceChanged,
     StorageError,
 )
 
@@ -67,29 +68,20 @@ def copy_blob(
     conditions: dict[str, Any] = {} if overwrite else {"match_condition": MatchConditions.IfMissing}
     if etag:
         conditions |= {"source_etag": f'"{etag}"', "source_match_condition": MatchConditions.IfNotModified}
-    service = connection.service
-    client = service.get_blob_client(target.container, target.blob)
-    with connection.around(source):
-        try:
-            with connection.around(target if overwrite else replace(target, if_condition_fails=AlreadyExists)):
-                answer = client.start_copy_from_url(blob_url(service, source.container, source.blob), **conditions)
-        except AlreadyExists:
-            if overwrite:  # it is the source's condition that failed
-                raise
-            if etag and blob_of_name(connection, target, target.blob) is None:
-                raise source.if_condition_fails(source.sentence("it has changed meanwhile"), path=source.path) from None
-            raise
-        except FileNotFoundInStorageError as exc:
-            raise _missing(exc, source, target) from exc
-        if answer["copy_status"] != "success":
+    client = connection.service.get_blob_client(target.container, target.blob)
+    deed = replace(target, source=source)
+    try:
+        with connection.around(deed if overwrite else replace(deed, if_condition_fails=AlreadyExists)):
+            answer = client.start_copy_from_url(
+                blob_url(connection.service, source.container, source.blob), **conditions
+            )
+    except AlreadyExists:
+        if etag and blob_of_name(connection, target, target.blob) is None:  # it was the source's condition that failed
+            raise SourceChanged(source.sentence("it has changed meanwhile"), path=source.path) from None
+        raise
+    if answer["copy_status"] != "success":
+        with connection.around(source):
             _wait_for_copy(connection, client, str(answer["copy_id"]), source)
-
-
-def _missing(exc: FileNotFoundInStorageError, source: Deed, target: Deed) -> FileNotFoundInStorageError:
-    """Which of the two is missing: a target that is written to can only lack its container."""
-    if f"no container “{target.container}”" in exc.message and source.container != target.container:
-        return exc
-    return FileNotFoundInStorageError(source.sentence("there is no such file"), path=source.path)
 
 
 def _wait_for_copy(connection: AzureConnection, client: BlobClient, copy_id: str, deed: Deed) -> None:

@@ -19,6 +19,7 @@ class Deed:
         container, blob: what it is done to; no container: the account's list of containers.
         path: as the backend's caller knows it.
         if_condition_fails: the error for a failed If-Match or If-None-Match.
+        source: of a copy, what is copied; the deed itself is then about the target.
     """
 
     verb: str
@@ -27,6 +28,7 @@ class Deed:
     blob: str = ""
     path: str | None = None
     if_condition_fails: type[StorageError] = SourceChanged
+    source: Deed | None = None
 
     def sentence(self, reason: str) -> str:
         return f"Could not {self.verb} {self._thing()}: {reason}."

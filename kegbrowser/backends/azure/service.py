@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import logging
 import threading
 import warnings
@@ -185,6 +184,8 @@ def _make_service(settings: AzureSettings, session: requests.Session, before_req
             url = (settings.endpoint.strip() or f"https://{settings.account.strip()}.{PUBLIC_CLOUD}").rstrip("/")
             service = BlobServiceClient(url, credential=_credential(settings), **options)
         _check_key(getattr(service.credential, "account_key", None))
+    except InvalidOptions:
+        raise
     except (ValueError, AttributeError, KeyError, TypeError):
         # Not chained: the SDK's own error may quote what it could not read.
         raise InvalidOptions(f"The {what} is malformed.", hint="Copy it again from the account's page.") from None
@@ -204,7 +205,7 @@ def _credential(settings: AzureSettings) -> Any:
 def _check_key(key: str | None) -> None:
     try:
         b64decode(key or "", validate=True)
-    except binascii.Error:
+    except ValueError:  # not Base64, or not even ASCII
         raise InvalidOptions(
             "The account key is not a key.", hint="Copy the whole key: it mostly ends in “==”."
         ) from None

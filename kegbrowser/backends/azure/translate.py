@@ -6,6 +6,7 @@ import re
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -22,7 +23,14 @@ from urllib3.exceptions import (
 
 from kegbrowser.backends.azure.answers import Answer, error_of
 from kegbrowser.backends.azure.deeds import Deed
-from kegbrowser.backends.errors import AuthenticationFailed, Cancelled, ConnectionLost, InvalidOptions, StorageError
+from kegbrowser.backends.errors import (
+    AuthenticationFailed,
+    Cancelled,
+    ConnectionLost,
+    InvalidOptions,
+    ServerFault,
+    StorageError,
+)
 
 SDK_ERRORS = (AzureError, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
@@ -66,13 +74,15 @@ def translated(deed: Deed, server: str, is_interrupted: Callable[[], bool]) -> I
         if is_interrupted():
             raise Cancelled from None
         raise error_of(exc.answer, deed, server) from CauseError(str(exc))
-    except (TypeError, AttributeError) as slip:
-        # azure-storage-blob 12.31 slips on a refusal without a message, while it handles it.
+    except (TypeError, AttributeError, UnicodeDecodeError) as slip:
+        # azure-storage-blob 12.31 slips on refusals without a message, azure-core 1.41 on bodies that are no text.
         refusals = [cause for cause in _causes(slip) if isinstance(cause, HttpResponseError)]
-        if not refusals:
+        if not refusals and not isinstance(slip, UnicodeDecodeError):
             raise
         if is_interrupted():
             raise Cancelled from None
+        if not refusals:
+            raise ServerFault(deed.sentence("the server's answer makes no sense"), path=deed.path) from None
         raise translate(refusals[0], deed, server) from CauseError(type(slip).__name__)
     except SDK_ERRORS as exc:
         if is_interrupted():
@@ -94,9 +104,16 @@ def answer_of(exc: HttpResponseError) -> Answer:
     """What the SDK knows of an answer that it took for an error."""
     response = exc.response
     details = getattr(exc, "additional_info", None) or {}
-    text = f"{exc.message or ''} {details.get('AuthenticationErrorDetail', '')}"
+    text = f"{exc.message or ''} {details.get('AuthenticationErrorDetail', '')} {_body_of(response)}"
     status = int(exc.status_code or getattr(response, "status_code", 0) or 0)
     return Answer.of(status, getattr(response, "headers", None) or {}, text, getattr(response, "request", None))
+
+
+def _body_of(response: Any) -> str:
+    # Two generations of the SDK's answers are in use, by these names.
+    read = getattr(response, "body", None) or getattr(response, "read", None)
+    body = read() if callable(read) else b""
+    return body.decode("utf-8", "replace") if isinstance(body, bytes) else ""
 
 
 def code_of(exc: Exception) -> str:
