@@ -167,6 +167,8 @@ class Sessions:
         return True
 
     def _open(self) -> Session:
+        with self._lock:
+            known = list(self._connections)
         connection = self._with_room()
         try:
             session = self._open_on(connection)
@@ -177,8 +179,21 @@ class Sessions:
                 raise
             # Fewer sessions than usual are allowed on one connection: use another one.
             session = self._open_on(self._connect())
+        except SESSION_ERRORS:
+            self._sockets.check()
+            if connection not in known:
+                raise
+            # It was lost since it was last used, which shows only now: nothing has been asked of it yet.
+            self._forget(connection)
+            session = self._open_on(self._connect())
         self._on_opened(session)
         return session
+
+    def _forget(self, connection: Connection) -> None:
+        with self._lock:
+            if connection in self._connections:
+                self._connections.remove(connection)
+        connection.close()
 
     def _open_on(self, connection: Connection) -> Session:
         try:
