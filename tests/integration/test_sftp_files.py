@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -253,6 +254,25 @@ def test_a_failure_to_write_is_an_error_and_leaves_nothing(plain: SFTPStorage, d
     assert refusal.value.hint
     assert [path.name for path in double.root.iterdir()] == ["file"]
     assert (double.root / "file").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("room", [10_000, 100_000, 290_000])
+def test_a_file_with_a_refused_piece_is_never_published(
+    plain: SFTPStorage, double: SftpServerDouble, room: int
+) -> None:
+    double.ways.room_bytes = room
+    file = plain.open("file", "wb")
+    for _ in range(30):
+        with suppress(ServerFault):
+            file.write(bytes(10_000))
+    double.ways.room_bytes = None
+    with suppress(ServerFault):
+        file.write(b"the end")
+
+    with pytest.raises(ServerFault, match="file"):
+        file.close()
+
+    assert list(double.root.iterdir()) == []
 
 
 # -- a server with nothing but version 3

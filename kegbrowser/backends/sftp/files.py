@@ -79,8 +79,7 @@ class SFTPRemoteFile(RemoteFile):
             return
         try:
             with self._translated("save"):
-                self._behind.settle()
-                parts.finish(self._borrowed, self._part.handle, None, self._part.replaced)
+                parts.finish(self._borrowed, self._part.handle, None, self._part.replaced, self._behind.settle)
                 publish(self._borrowed, self._part.name, self._part.target, self.path, overwrite=True)
         except BaseException:
             self.abort()

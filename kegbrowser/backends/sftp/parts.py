@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kegbrowser.backends.errors import IsAFolder
@@ -71,8 +72,17 @@ def begin(client: Client, path: str, target: bytes, name: bytes, *, follow: bool
     return Part(name, target, handle, found)
 
 
-def finish(client: Client, handle: bytes, modified_s: int | None, like: Attributes | None) -> None:
-    """Put a file on the disk, give it its time, and the permissions and owner of another one; close it.
+def finish(
+    client: Client,
+    handle: bytes,
+    modified_s: int | None,
+    like: Attributes | None,
+    settle: Callable[[], None] = lambda: None,
+) -> None:
+    """Put a file on the disk, give it its time, and the permissions and owner of another one; close it. One round trip.
+
+    Args:
+        settle: waits for what was written and not answered yet.
 
     Raises:
         SftpStatus: the disk did not take all of it.
@@ -88,6 +98,7 @@ def finish(client: Client, handle: bytes, modified_s: int | None, like: Attribut
         wishes.append(client.send(wire.FSETSTAT, handle, facts.packed()))
     closing = client.send(wire.CLOSE, handle)
     with client.patience(SYNC_PATIENCE):
+        settle()
         synced = None if syncing is None else client.settled(syncing)
         for wish in wishes:  # not every server and disk can do this, and the content is more
             client.settled(wish)

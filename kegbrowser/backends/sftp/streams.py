@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kegbrowser.backends.sftp import wire
 from kegbrowser.backends.sftp.client import SAFE_BYTES, Client, Reply
-from kegbrowser.backends.sftp.translate import NotSftp, SftpEnd
+from kegbrowser.backends.sftp.translate import NotSftp, SftpEnd, SftpStatus
 from kegbrowser.backends.sftp.wire import Attributes, Uint64
 
 DEPTH = 8
@@ -154,21 +154,35 @@ class WriteBehind:
         self._client = client
         self._handle = handle
         self._flying: deque[Reply] = deque()
+        self._refusal: SftpStatus | None = None
 
     def write(self, data: bytes) -> None:
-        """Send all of it; raises what the server refused of earlier pieces."""
+        """Send all of it.
+
+        Raises:
+            SftpStatus: some piece, of now or of before, was refused; from then on every call raises it.
+        """
         view, most = memoryview(data).cast("B"), self._client.max_write_bytes
         for start in range(0, len(view), most):
             while len(self._flying) >= DEPTH:
-                self._client.wait(self._flying.popleft())
+                self._take_answer()
             piece = bytes(view[start : start + most])
             self._flying.append(self._client.send(wire.WRITE, self._handle, Uint64(self.offset), piece))
             self.offset += len(piece)
 
     def settle(self) -> None:
-        """Wait until everything was taken."""
+        """Wait until everything was taken. Raises as `write`."""
         while self._flying:
-            self._client.wait(self._flying.popleft())
+            self._take_answer()
+        if self._refusal is not None:
+            raise self._refusal
+
+    def _take_answer(self) -> None:
+        answer = self._client.settled(self._flying.popleft())
+        if isinstance(answer, SftpStatus) and self._refusal is None:
+            self._refusal = answer
+        if self._refusal is not None:
+            raise self._refusal
 
 
 def mark_of(facts: Attributes) -> str:

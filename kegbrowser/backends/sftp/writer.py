@@ -92,9 +92,9 @@ class SftpWriter(RemoteFile):
             return
         try:
             with self._translated(self._why_not):
-                self._behind.settle()
                 session = self._held()
-                parts.finish(session, self._part.handle, self._modified_s, self._part.replaced)
+                part = self._part
+                parts.finish(session, part.handle, self._modified_s, part.replaced, self._behind.settle)
                 self._is_settled = True
                 self._publish(session)
         except BaseException:
