@@ -439,6 +439,13 @@ def test_refusals_to_rename_say_why(storage: SFTPStorage, folder: Path) -> None:
     assert sorted(path.name for path in folder.rglob("*")) == ["empty", "file", "full", "inside"]
 
 
+def test_a_missing_folder_above_is_named(storage: SFTPStorage) -> None:
+    with pytest.raises(FileNotFoundInStorageError, match=r"“new”.*the folder “missing” does not exist"):
+        storage.make_folder("missing/new")
+    with pytest.raises(FileNotFoundInStorageError, match=r"“new”.*the folder “missing” does not exist"):
+        storage.open("missing/new", "wb")
+
+
 def test_links_are_renamed_and_deleted_themselves(storage: SFTPStorage, folder: Path) -> None:
     (folder / "target").mkdir()
     (folder / "target/inside").write_bytes(b"x")

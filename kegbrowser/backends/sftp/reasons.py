@@ -57,6 +57,18 @@ def not_made(client: Client, real: bytes, path: str) -> StorageError | None:
     with suppress(SftpStatus):
         if facts_of(client, real) is not None:
             return AlreadyExists(f"“{shown(path)}” exists already.", path=path)
+        return no_folder_above(client, real, path, "make")
+    return None
+
+
+def no_folder_above(client: Client, real: bytes, path: str, verb: str) -> StorageError | None:
+    folder = real.rpartition(b"/")[0]
+    with suppress(SftpStatus):
+        if folder and facts_of(client, folder) is None:
+            name = shown(folder.decode("utf-8", "surrogateescape"))
+            return FileNotFoundInStorageError(
+                f"Could not {verb} “{shown(path)}”: the folder “{name}” does not exist.", path=path
+            )
     return None
 
 

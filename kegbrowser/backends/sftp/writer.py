@@ -13,9 +13,10 @@ from kegbrowser.backends.base import FileMode, RemoteFile
 from kegbrowser.backends.errors import ConnectionLost, FileNotFoundInStorageError, QuotaExceeded, StorageError
 from kegbrowser.backends.sftp import parts, wire
 from kegbrowser.backends.sftp.publishing import facts_of, is_same_file, part_name, publish
+from kegbrowser.backends.sftp.reasons import no_folder_above
 from kegbrowser.backends.sftp.sessions import Session, Sessions
 from kegbrowser.backends.sftp.streams import WriteBehind
-from kegbrowser.backends.sftp.translate import FAILURE, SESSION_ERRORS, SftpStatus, shown
+from kegbrowser.backends.sftp.translate import FAILURE, NO_SUCH_FILE, SESSION_ERRORS, SftpStatus, shown
 
 PAUSES_S = (0.0, 0.3, 1.0)
 """Before each of the tries to give a file its name over a new connection."""
@@ -63,12 +64,17 @@ class SftpWriter(RemoteFile):
         self._is_settled = False
         self._replaces_in_two_steps = False
         self._session: Session | None = None
+        self._target = real
         name = part_name(real)
         with translated(self._why_not):
             self._session = sessions.take()
             try:
                 self._part = parts.begin(self._session, path, real, name, follow=overwrite)
-            except (SftpStatus, StorageError):
+            except SftpStatus as status:
+                reason = self._why_not(status)
+                self._leave()
+                raise (reason or status) from status
+            except StorageError:
                 self._leave()
                 raise
             except BaseException:
@@ -164,9 +170,12 @@ class SftpWriter(RemoteFile):
     def _why_not(self, status: SftpStatus) -> StorageError | None:
         """A bare "failure" while writing is mostly a full disk."""
         session = self._session
+        if status.code == NO_SUCH_FILE and session is not None and session.is_usable:
+            with suppress(*SESSION_ERRORS):
+                return no_folder_above(session, self._target, self._path, "save")
         if status.code != FAILURE or session is None or not session.is_usable or not session.has(wire.FREE_SPACE):
             return None
-        folder = self._part.name.rpartition(b"/")[0] or b"."
+        folder = self._target.rpartition(b"/")[0] or b"."
         with suppress(SftpStatus, *SESSION_ERRORS):
             answer = session.extended(wire.FREE_SPACE, folder)
             _block, fragment, _blocks, _free, available, _files, _free_files, available_files = (
