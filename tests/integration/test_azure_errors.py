@@ -342,7 +342,74 @@ def test_an_endpoint_that_is_no_address_is_told_and_not_tried_again(endpoint: st
     assert KEY not in _all_that_is_said(caught.value)
 
 
+def test_a_signature_in_the_endpoint_is_refused_because_an_endpoint_is_written_down() -> None:
+    endpoint = "https://account.blob.core.windows.net/?sv=1&sig=hidden"
+    with pytest.raises(InvalidOptions, match="holds a shared access signature") as caught:
+        AzureStorage("account", None, "box", endpoint=endpoint)
+    assert "hidden" not in _all_that_is_said(caught.value)
+
+
+@pytest.mark.parametrize(
+    "account", ["https://account.blob.core.windows.net", "my account", "UPPER", "a", "a/b", "x" * 25]
+)
+def test_what_is_no_account_is_told_without_connecting(account: str) -> None:
+    with pytest.raises(InvalidOptions, match="account's name is none"):
+        AzureStorage(account, KEY, "box")
+
+
+def test_a_signature_may_be_pasted_with_its_address(azure_server: AzureAddress, box: Box) -> None:
+    sas = azure_server.sas("rl")
+    for text in (f"?{sas}", f" {sas[:50]}\n{sas[50:]} ", f"{azure_server.endpoint}/{box.name}?{sas}"):
+        with storage_at(azure_server, box.name, sas_token=text) as storage:
+            assert storage.list("") == []
+
+
+def test_who_may_not_list_the_containers_is_told_to_name_one() -> None:
+    with (
+        scripted_server(lambda _asked: refusal(403, "AuthorizationPermissionMismatch", "no")) as server,
+        scripted_storage(server, None) as storage,
+        pytest.raises(PermissionDenied, match="the containers") as caught,
+    ):
+        storage.check()
+    assert "Name a container" in caught.value.hint
+
+
 # -- the network
+
+
+def test_the_proxy_of_the_environment_is_used_and_names_stay_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = (
+        b"<EnumerationResults><Blobs><Blob><Name>a/../b</Name><Properties><Etag>1</Etag></Properties></Blob></Blobs>"
+    )
+    told = {"comp=list": Told(200, listed + b"<NextMarker/></EnumerationResults>")}
+
+    def answer(asked: Asked) -> Told:
+        return next((told[words] for words in told if words in asked.path), Told(200, b"x", {"ETag": '"1"'}))
+
+    with scripted_server(answer) as proxy, monkeypatch.context() as patched:
+        patched.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        patched.delenv("NO_PROXY", raising=False)
+        patched.delenv("no_proxy", raising=False)
+        storage = AzureStorage(ACCOUNT, KEY, "box", endpoint="http://azure.example/account")
+        with storage.open("a/../b", "rb") as file:
+            assert file.read(-1) == b"x"
+        storage.shutdown()
+
+    assert [asked.path.partition("?")[0] for asked in proxy.asked] == [
+        "http://azure.example/account/box",
+        "http://azure.example/account/box/a/%2E%2E/b",
+    ]
+
+
+def test_a_proxy_that_is_not_there_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("HTTP_PROXY", f"http://127.0.0.1:{_free_port()}")
+        patched.setenv("NO_PROXY", "")
+        patched.setenv("no_proxy", "")
+        storage = AzureStorage(ACCOUNT, KEY, "box", endpoint="http://azure.example/account")
+        with pytest.raises(ConnectionLost, match=r"proxy before azure\.example") as caught:
+            storage.list("")
+    assert caught.value.retryable
 
 
 def _free_port() -> int:

@@ -9,8 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kegbrowser.backends.azure import AzureStorage
+from kegbrowser.backends.azure.deeds import Deed
+from kegbrowser.backends.azure.listing import parse_page
 from kegbrowser.backends.base import EntryKind, ListEntry
 from kegbrowser.backends.errors import AlreadyExists, FileNotFoundInStorageError, ServerFault
 from tests.integration.azure_places import (
@@ -246,6 +250,15 @@ def test_names_come_out_of_xml_as_they_went_in() -> None:
     assert [entry.name for entry in entries] == [*names, "a\r\nb", "a\x01%", "%41", "bare"]
     assert entries[0].last_modified == datetime(2026, 11, 23, 14, 53, 57, tzinfo=UTC)
     assert (entries[-1].size, entries[-1].last_modified) == (None, None)
+
+
+@given(names=st.lists(st.text(st.characters(codec="utf-8"), min_size=1), max_size=5))
+def test_any_names_come_out_of_xml_as_they_went_in(names: list[str]) -> None:
+    items = [_item(escape(name, {"\r": "&#xD;", '"': "&quot;"})) for name in names]
+
+    page = parse_page(_listing(*items), Deed("list", "list", "box"))
+
+    assert [blob.name for blob in page.blobs] == names
 
 
 def test_empty_pages_do_not_end_a_listing() -> None:

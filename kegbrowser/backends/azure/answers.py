@@ -80,6 +80,7 @@ _STATUS: dict[int, tuple[type[StorageError], str]] = {
     401: (PermissionDenied, "one must sign in for it"),
     403: (PermissionDenied, _DENIED),
     404: (FileNotFoundInStorageError, _NO_BLOB),
+    414: (InvalidName, "Azure cannot store this name"),
     429: (Throttled, "the service is busy"),
     503: (Throttled, "the service is busy"),
     507: (QuotaExceeded, "there is no space left"),
@@ -143,6 +144,8 @@ def error_of(answer: Answer, deed: Deed, server: str) -> StorageError:
         return NotSupported(deed.sentence(reason), path=deed.path, hint="Use another name.")
     kind, reason = _CODES.get(answer.code) or _STATUS.get(answer.status) or _unknown(answer)
     error = kind(deed.sentence(reason.format(right=deed.right, container=deed.container)), path=deed.path)
+    if kind is PermissionDenied and not deed.container:
+        error.hint = "Name a container in the connection, or ask the account's owner for the right to list them."
     if kind is ServerFault and answer.status < 500:
         error.retryable = False
     if answer.retry_after.isdecimal():

@@ -107,7 +107,7 @@ def found_pages(
     while True:
         with connection.around(deed):
             more = {"maxresults": str(size)} | ({"marker": marker} if marker else {})
-            page = _parse(get_list(connection.service, deed.container, query | more), deed)
+            page = parse_page(get_list(connection.service, deed.container, query | more), deed)
         yield page
         if not page.next_marker:
             return
@@ -169,7 +169,8 @@ class Level:
         return tuple(entries)
 
 
-def _parse(body: bytes, deed: Deed) -> FoundPage:
+def parse_page(body: bytes, deed: Deed) -> FoundPage:
+    """Take one page of a listing apart ("List Blobs"); a body that is none, or is not whole, is an error."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-import threading
+import os
+import re
+import socket
 import warnings
 from base64 import b64decode
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from azure.core.pipeline import PipelineRequest
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobServiceClient
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import InsecureRequestWarning
 
 from kegbrowser.backends._sockets import LiveSockets
@@ -32,8 +35,15 @@ from kegbrowser.backends.errors import (
     PermissionDenied,
 )
 
-POOL = 16
+POOL = 32
 PUBLIC_CLOUD = "blob.core.windows.net"
+_ACCOUNT = re.compile(r"[a-z0-9]{3,24}(-secondary)?")
+# A router forgets an idle connection without a word; without these probes the next request would wait for its timeout.
+_KEEP_ALIVE = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
+    (socket.IPPROTO_TCP, getattr(socket, name), seconds)
+    for name, seconds in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+]
 
 # The SDK logs each request's URL and headers; urllib3 warns with the URL where it finds odd headers. A SAS is in the URL.
 logging.getLogger("azure").setLevel(logging.CRITICAL)
@@ -71,7 +81,6 @@ class AzureConnection:
     Attributes:
         service: of the SDK.
         server: `host` or `host:port`, for messages.
-        stopped: set at an interrupt, for waits without a socket.
 
     Raises:
         InvalidOptions: something is missing or malformed; never shows a secret.
@@ -81,7 +90,6 @@ class AzureConnection:
         if not (settings.account or settings.connection_string or settings.endpoint):
             raise InvalidOptions("“Account” is missing.", hint="Fill in “Account”.")
         self.sockets = LiveSockets(stall_timeout_s=settings.timeout_s)
-        self.stopped = threading.Event()
         self._session = _make_session(self.sockets)
         self.service = _make_service(settings, self._session, self._before_request)
         self.server = server_of(self.service.url)
@@ -104,7 +112,6 @@ class AzureConnection:
 
     def interrupt(self) -> None:
         self.sockets.interrupt()
-        self.stopped.set()
 
     def shutdown(self) -> None:
         self._session.close()
@@ -135,6 +142,7 @@ class _LiveAdapter(HTTPAdapter):
         super().__init__(pool_connections=POOL, pool_maxsize=POOL, max_retries=0, pool_block=False)
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        options["socket_options"] = [*HTTPConnection.default_socket_options, *_KEEP_ALIVE]
         super().init_poolmanager(*arguments, **options)
         self._sockets.install(self.poolmanager)
 
@@ -153,8 +161,9 @@ def _make_session(sockets: LiveSockets) -> requests.Session:
     session.mount("http://", adapter)
     # Bodies are stored bytes: nobody on the way may compress them.
     session.headers["Accept-Encoding"] = "identity"
-    # Else requests replaces the signature by what ~/.netrc holds for the host.
-    session.auth = lambda request: request
+    # What the environment says of proxies and certificates is looked up once, and not for each request.
+    # What ~/.netrc holds for the host is not looked up at all: requests would put it in the place of the signature.
+    session.trust_env = False
     return session
 
 
@@ -167,7 +176,7 @@ def _make_service(settings: AzureSettings, session: requests.Session, before_req
             session_owner=False,
             connection_timeout=settings.connect_timeout_s,
             read_timeout=settings.timeout_s,
-            connection_verify=(settings.ca_bundle or True) if settings.verify_tls else False,
+            connection_verify=_trusted(settings),
         ),
         "retry_total": 0,
         "retry_connect": 0,
@@ -181,9 +190,9 @@ def _make_service(settings: AzureSettings, session: requests.Session, before_req
         if settings.connection_string:
             service = BlobServiceClient.from_connection_string(settings.connection_string.strip(), **options)
         else:
-            url = (settings.endpoint.strip() or f"https://{settings.account.strip()}.{PUBLIC_CLOUD}").rstrip("/")
-            service = BlobServiceClient(url, credential=_credential(settings), **options)
+            service = BlobServiceClient(_endpoint(settings), credential=_credential(settings), **options)
         _check_key(getattr(service.credential, "account_key", None))
+        session.proxies.update(requests.utils.get_environ_proxies(str(service.url)))
     except InvalidOptions:
         raise
     except (ValueError, AttributeError, KeyError, TypeError):
@@ -192,14 +201,34 @@ def _make_service(settings: AzureSettings, session: requests.Session, before_req
     return service
 
 
+def _trusted(settings: AzureSettings) -> bool | str:
+    if not settings.verify_tls:
+        return False
+    return settings.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+
+
+def _endpoint(settings: AzureSettings) -> str:
+    endpoint, account = settings.endpoint.strip(), settings.account.strip()
+    if "sig=" in endpoint:
+        raise InvalidOptions(
+            "The endpoint holds a shared access signature.",
+            hint="Put what follows the question mark into “SAS token”: it is a secret, and an endpoint is none.",
+        )
+    if not endpoint and not _ACCOUNT.fullmatch(account):
+        raise InvalidOptions(
+            "The account's name is none: it has 3 to 24 small letters and digits.",
+            hint="Correct “Account”; a whole address belongs into “Endpoint”.",
+        )
+    return (endpoint or f"https://{account}.{PUBLIC_CLOUD}").rstrip("/")
+
+
 def _credential(settings: AzureSettings) -> Any:
     if settings.key:
         key = "".join(settings.key.split())
         _check_key(key)
         return AzureNamedKeyCredential(settings.account.strip() or "account", key)
-    if settings.sas_token.strip():
-        return settings.sas_token.strip().lstrip("?")
-    return None
+    # Of a whole shared address only what follows the question mark is the token.
+    return "".join(settings.sas_token.split()).rpartition("?")[2] or None
 
 
 def _check_key(key: str | None) -> None:

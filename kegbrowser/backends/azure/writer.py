@@ -8,14 +8,15 @@ import warnings
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
-from azure.storage.blob import BlobBlock, BlobServiceClient, ContentSettings
+from azure.storage.blob import BlobBlock, BlobClient, BlobServiceClient, ContentSettings
 
 from kegbrowser.backends.azure.blocks import MAX_BLOB_BYTES, MAX_BLOCKS, MIB, BlockIds, BlockPlan, in_flight
-from kegbrowser.backends.azure.calls import Guard, uncommitted_blocks
+from kegbrowser.backends.azure.calls import Guard, blob_url, put_blob, uncommitted_blocks
 from kegbrowser.backends.azure.deeds import last_name
 from kegbrowser.backends.azure.files import AzureFile
 from kegbrowser.backends.azure.names import check_new_name
@@ -64,9 +65,8 @@ class AzureWriter(AzureFile):
         deed = self._deed("save", "write")
         check_new_name(deed)
         self._saving = deed if overwrite else replace(deed, if_condition_fails=AlreadyExists)
-        self._settings = ContentSettings(content_type=content_type) if content_type else None
-        self._condition: dict[str, Any] = {} if overwrite else {"match_condition": MatchConditions.IfMissing}
-        self._blob = service.get_blob_client(container_name, path)
+        self._overwrite = overwrite
+        self._content_type = content_type
         # TLS has its own checks; without it the service compares the MD5 of each request's body.
         self._with_md5 = str(service.url).startswith("http://")
         self._plan = plan or BlockPlan(chunk_size)
@@ -120,6 +120,10 @@ class AzureWriter(AzureFile):
                 future.cancel()
             self._end_pool()
 
+    @cached_property
+    def _blob(self) -> BlobClient:
+        return self._service.get_blob_client(self.container_name, self.path)
+
     def _check_sound(self) -> None:
         """A block that was lost is lost for good, also for a caller who goes on."""
         if self._failure is not None:
@@ -127,23 +131,21 @@ class AzureWriter(AzureFile):
 
     def _put(self) -> None:
         data = b"".join(self._pieces)
+        headers = {"x-ms-blob-content-type": self._content_type} if self._content_type else {}
+        if not self._overwrite:
+            headers["If-None-Match"] = "*"
         with self._guard(self._saving):
-            self._blob.upload_blob(
-                data,
-                length=len(data),
-                overwrite=not self._condition,
-                content_settings=self._settings,
-                max_concurrency=1,
-                validate_content=self._with_md5,
-            )
+            put_blob(self._service, blob_url(self._service, self.container_name, self.path), data, headers)
 
     def _commit(self) -> None:
         if self._held_bytes:
             self._send_held()
         self._wait_until_flying(0)
         blocks = [BlobBlock(self._ids.id_of(number)) for number in range(self._blocks)]
+        settings = ContentSettings(content_type=self._content_type) if self._content_type else None
+        condition: dict[str, Any] = {} if self._overwrite else {"match_condition": MatchConditions.IfMissing}
         with self._guard(self._saving):
-            self._blob.commit_block_list(blocks, content_settings=self._settings, **self._condition)
+            self._blob.commit_block_list(blocks, content_settings=settings, **condition)
 
     def _send_held(self) -> None:
         if self._blocks >= MAX_BLOCKS or self._sent_bytes + self._held_bytes > MAX_BLOB_BYTES:
