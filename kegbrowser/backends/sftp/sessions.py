@@ -106,7 +106,7 @@ class Sessions:
         connection = session.connection
         with self._lock:
             connection.sessions -= 1
-            is_dead = not connection.is_alive or connection.silent_s > self._target.timeout_s / 2
+            is_dead = self._is_lost(connection)
             if is_dead and connection in self._connections:
                 self._connections.remove(connection)
         if is_dead:
@@ -181,13 +181,17 @@ class Sessions:
             session = self._open_on(self._connect())
         except SESSION_ERRORS:
             self._sockets.check()
-            if connection not in known:
+            if connection not in known or not self._is_lost(connection):
                 raise
             # It was lost since it was last used, which shows only now: nothing has been asked of it yet.
             self._forget(connection)
             session = self._open_on(self._connect())
         self._on_opened(session)
         return session
+
+    def _is_lost(self, connection: Connection) -> bool:
+        """Whether a connection on which something failed is of no more use to its other sessions either."""
+        return not connection.is_alive or connection.silent_s > self._target.timeout_s / 2
 
     def _forget(self, connection: Connection) -> None:
         with self._lock:
