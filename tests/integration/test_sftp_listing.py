@@ -239,7 +239,7 @@ def test_relative_paths_start_at_the_login_folder(sshd_server: SshdAddress, fold
     (folder / "file").write_bytes(b"x")
     with opened(sshd_server, root=None) as storage:
         login = {entry.name for entry in storage.list("")}
-        assert login == {path.name for path in Path("~").expanduser().iterdir()}
+        assert login == {path.name for path in Path(f"~{sshd_server.username}").expanduser().iterdir()}
         assert [entry.name for entry in storage.list(str(folder))] == ["file"]
         with storage.open(f"{folder}/file", "rb") as file:
             assert file.read(-1) == b"x"
