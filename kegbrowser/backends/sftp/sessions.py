@@ -181,10 +181,15 @@ class Sessions:
             session = self._open_on(self._connect())
         except SESSION_ERRORS:
             self._sockets.check()
-            if connection not in known or not self._is_lost(connection):
+            if connection not in known:
                 raise
-            # It was lost since it was last used, which shows only now: nothing has been asked of it yet.
-            self._forget(connection)
+            # Mostly it was lost since it was last used, which shows only now: nothing has been asked of it yet. That it is
+            # lost may be known only a moment later, so what else runs on it is left alone, but it gets no more sessions.
+            if self._is_lost(connection):
+                self._forget(connection)
+            else:
+                with self._lock:
+                    connection.room = connection.sessions
             session = self._open_on(self._connect())
         self._on_opened(session)
         return session
