@@ -152,7 +152,8 @@ def scripted_server(answer: Callable[[Asked], Told], *, tls: ssl.SSLContext | No
             else:
                 self.send_response(told.status)
             length = len(told.body) if told.stated_length is None else told.stated_length
-            for key, value in ({"Content-Length": str(length)} | told.headers).items():
+            lengths = {} if "Transfer-Encoding" in told.headers else {"Content-Length": str(length)}
+            for key, value in (lengths | told.headers).items():
                 self.send_header(key, value)
             self.end_headers()
             if self.command != "HEAD":

@@ -19,6 +19,7 @@ from kegbrowser.backends.errors import (
     NotSupported,
     PermissionDenied,
     ServerFault,
+    SourceChanged,
     StorageError,
 )
 from tests.integration.azure_places import (
@@ -186,6 +187,23 @@ def test_a_copy_that_cannot_be_watched_is_given_up() -> None:
             storage.copy("from", "to")
     assert service.aborted
     assert "from" not in service.deleted
+
+
+def test_a_source_that_changes_during_a_move_is_kept() -> None:
+    facts = {"Last-Modified": MOMENT, "x-ms-blob-type": "BlockBlob", "Content-Length": "0"}
+
+    def answer(asked: Asked) -> Told:
+        if asked.method == "PUT":
+            assert asked.headers["x-ms-source-if-match"] == '"old"'
+            return Told(202, b"", facts | {"ETag": '"copy"', "x-ms-copy-id": "1", "x-ms-copy-status": "success"})
+        if asked.method == "DELETE":  # somebody has saved it anew by now
+            return Told(202) if asked.headers.get("If-Match") != '"old"' else refusal(412, "ConditionNotMet")
+        return Told(200, b"", facts | {"ETag": '"old"'})
+
+    with scripted_server(answer) as server, scripted_storage(server) as storage:
+        with pytest.raises(SourceChanged, match="the old “from”.*changed meanwhile") as kept:
+            storage.rename("from", "to")
+    assert "“to” is there" in kept.value.hint
 
 
 # -- deleting

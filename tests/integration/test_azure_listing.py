@@ -280,6 +280,23 @@ def test_empty_pages_do_not_end_a_listing() -> None:
             storage.make_folder("folder")
 
 
+def test_a_folder_mark_and_its_folder_on_different_pages_are_one_entry() -> None:
+    mark = (
+        "<Blob><Name>both</Name><Properties><Content-Length>0</Content-Length></Properties>"
+        "<Metadata><hdi_isfolder>true</hdi_isfolder></Metadata></Blob>"
+    )
+    pages = [
+        _listing(mark, _item("both!"), following="2"),
+        _listing("<BlobPrefix><Name>both/</Name></BlobPrefix>", _item("c")),
+    ]
+
+    def answer(asked: Asked) -> Told:
+        return Told(200, pages["marker=" in asked.path])
+
+    with scripted_server(answer) as server, scripted_storage(server) as storage:
+        assert _kinds(storage, "") == [("both", True), ("both!", False), ("c", False)]
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"<html>Sign in to the hotel's network</html>", _listing(_item("a"))[:-30], b"\xff\xfe</EnumerationResults>"],

@@ -248,6 +248,22 @@ def test_a_body_that_ends_early_is_an_error_not_a_short_file() -> None:
         assert len(server.asked) == 1, "tried again behind our back"
 
 
+def test_a_body_in_chunks_that_is_too_short_is_an_error_not_a_short_file() -> None:
+    headers = {"ETag": '"1"', "Content-Range": "bytes 0-9/10", "Transfer-Encoding": "chunked"}
+    with scripted_server(lambda _asked: Told(206, b"4\r\nabcd\r\n0\r\n\r\n", headers)) as server:
+        with pytest.raises(ConnectionLost, match="broke in the middle"):
+            _read_from(server)
+
+        server.answer = lambda _asked: Told(206, b"a\r\n0123456789\r\n0\r\n\r\n", headers)
+        assert _read_from(server) == b"0123456789"
+
+
+def test_nobody_on_the_way_is_asked_to_compress() -> None:
+    with scripted_server(lambda _asked: Told(200, b"x", {"ETag": '"1"'})) as server:
+        _read_from(server)
+        assert server.asked[0].headers["Accept-Encoding"] == "identity"
+
+
 def test_a_cut_is_told_once_and_not_tried_again_by_the_sdk(azure_server: AzureAddress, box: Box) -> None:
     box.put("file", CONTENT * 4)
     with FaultyProxy(azure_server.port) as proxy, storage_at(azure_server, box.name, port=proxy.port) as storage:
