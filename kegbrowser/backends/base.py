@@ -25,14 +25,18 @@ import os
 import secrets
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from kegbrowser.backends.batches import FileResult, ReadRequest, WriteRequest
 from kegbrowser.backends.errors import FileNotFoundInStorageError, NotSupported, StorageError
+from kegbrowser.backends.one_by_one import read_one_by_one, write_one_by_one
+from kegbrowser.backends.proofs import Digests
+from kegbrowser.backends.uploads import IncompleteUpload, Part, PartedUpload, UploadSpec
 
 DEFAULT_CHUNK_BYTES = 10 * 1024 * 1024
 
@@ -151,6 +155,8 @@ class Capabilities:
         permissions: entries carry POSIX mode bits.
         versions: deleted or overwritten files can be brought back by the storage.
         share_links: a link that opens one file can be signed.
+        resumable: `begin_upload` and what belongs to it work; else files are written by `open_writer` alone.
+        links: symbolic links can be made by `make_link`.
         path_or_prefix: a name may be a file and a folder at once.
         max_name_bytes: length of one name in UTF-8; None if only the whole path is limited.
         max_path_bytes: length of a whole path in UTF-8; None if unknown.
@@ -168,6 +174,8 @@ class Capabilities:
     permissions: bool = False
     versions: bool = False
     share_links: bool = False
+    resumable: bool = False
+    links: bool = False
     path_or_prefix: bool = False
     max_name_bytes: int | None = None
     max_path_bytes: int | None = None
@@ -379,7 +387,88 @@ class StorageBackend(ABC):
             content_type: media type where the storage keeps one; guessed from the name if empty.
         """
 
+    def digests(self, path: str, *, etag: str = "") -> Digests:
+        """The checksums of a file's whole content that the storage knows; one request at most.
+
+        Raises:
+            FileNotFoundInStorageError: no such file.
+            SourceChanged: its mark is no longer `etag`.
+        """
+        return Digests()
+
+    # -- many small files --------------------------------------------------------------------------------------------
+
+    def read_files(self, requests: Iterator[ReadRequest | None], in_flight: Callable[[], int]) -> Iterator[FileResult]:
+        """Read many small files, many at once. One result for each request, in any order, as soon as it is there.
+
+        Nothing is tried again here, but a request that a kept connection lost before any byte of its answer. A result's error
+        is that file's; if the storage cannot be reached at all, each request is answered so.
+
+        Args:
+            requests: drawn from on the thread that iterates, while fewer than `in_flight()` are under way. It never blocks: it
+                gives None when there is nothing to ask for right now, but may be in some milliseconds (it is asked again within
+                20 ms), and ends when there is no more.
+            in_flight: how many may be under way now; changes from call to call.
+
+        Raises:
+            Cancelled: interrupted.
+        """
+        return read_one_by_one(self, requests, in_flight)
+
+    def write_files(
+        self, requests: Iterator[WriteRequest | None], in_flight: Callable[[], int]
+    ) -> Iterator[FileResult]:
+        """Write many small files, many at once; as `read_files`. Each file appears whole, in one step, or not at all.
+
+        A result's error `AlreadyExists`: the path is taken and `overwrite` was False. After a retryable error it is not known
+        whether the file appeared.
+        """
+        return write_one_by_one(self, requests, in_flight)
+
+    # -- uploads in parts --------------------------------------------------------------------------------------------
+
+    def begin_upload(self, spec: UploadSpec) -> PartedUpload:
+        """Begin an upload in parts. At the server something may be there from now on, until it is committed or discarded.
+
+        Raises:
+            NotSupported: no `Capabilities.resumable`, or the file is too large for the storage.
+            PermissionDenied, FileNotFoundInStorageError (the bucket, the folder), QuotaExceeded.
+        """
+        raise NotSupported(f"{self.name} takes no uploads in parts.", path=spec.path)
+
+    def resume_upload(self, spec: UploadSpec, token: str, parts: Mapping[int, Part]) -> PartedUpload:
+        """Take up an upload that was begun with the same `spec`, perhaps by another process.
+
+        Args:
+            parts: what was sent, as remembered; the result's `parts` are those of them that the storage really has.
+
+        Raises:
+            FileNotFoundInStorageError: the storage knows nothing of it (any more).
+        """
+        raise NotSupported(f"{self.name} takes no uploads in parts.", path=spec.path)
+
+    def incomplete_uploads(self, path: str) -> Iterator[IncompleteUpload]:
+        """Uploads below a folder that were begun by anybody and not ended; only such as `discard_upload` can drop."""
+        return iter(())
+
+    def discard_upload(self, path: str, token: str) -> None:
+        """Remove what is left of an upload; one that is not there is fine.
+
+        Raises:
+            StorageError: it may still be there.
+        """
+        raise NotSupported(f"{self.name} takes no uploads in parts.", path=path)
+
     # -- changing ----------------------------------------------------------------------------------------------------
+
+    def make_link(self, path: str, target: str) -> None:
+        """Make a symbolic link.
+
+        Raises:
+            AlreadyExists: the path is taken.
+            NotSupported: no `Capabilities.links`.
+        """
+        raise NotSupported(f"{self.name} holds no symbolic links.", path=path)
 
     def delete_files(self, paths: Iterable[str]) -> Iterator[DeleteResult]:
         """Delete many files, in batches where the service has them (S3: 1,000); one result for each path, in any order.

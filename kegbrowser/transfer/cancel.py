@@ -19,16 +19,26 @@ class CancelToken:
         self._lock = threading.Lock()
         self._wakers: dict[int, Callable[[], None]] = {}
         self._next_id = 0
+        self._keeps = False
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it was cancelled so that what is unfinished is kept, to be taken up later."""
+        return self._keeps
 
     @property
     def is_cancelled(self) -> bool:
         return self._event.is_set()
 
-    def cancel(self) -> None:
-        """Stop the job: run every registered waker once. The second call does nothing."""
+    def cancel(self, *, keep: bool = False) -> None:
+        """Stop the job: run every registered waker once. The second call does nothing.
+
+        `keep`: leave what is unfinished at the target where the journal knows it, instead of removing it.
+        """
         with self._lock:
             if self._event.is_set():
                 return
+            self._keeps = keep
             self._event.set()
             wakers = list(self._wakers.values())
             self._wakers.clear()

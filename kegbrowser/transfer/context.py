@@ -8,13 +8,17 @@ from kegbrowser.backends.base import StorageBackend
 from kegbrowser.backends.registry import ConnectionSpec
 from kegbrowser.transfer.cancel import CancelToken
 from kegbrowser.transfer.events import Event
+from kegbrowser.transfer.pace import Pace
 from kegbrowser.transfer.questions import Answer, Question
+from kegbrowser.transfer.records import JobJournal
 
 
 class JobContext(Protocol):
     """Given to `run_job`. All methods may be called from any thread of the job."""
 
     token: CancelToken
+    journal: JobJournal
+    pace: Pace
 
     def open(self, spec: ConnectionSpec) -> StorageBackend:
         """The open backend of a connection; the same object for the same spec. The context interrupts it at cancel and shuts

@@ -85,6 +85,25 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningItem:
+    """A file that is being moved right now; `item` is its number in the job, as the journal has it."""
+
+    item: int
+    name: str
+    bytes_done: int
+    bytes_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """How many of the files that are done ended in which state; together they are `files_done`."""
+
+    verified: int = 0
+    size_only: int = 0
+    unverifiable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a job is; all numbers only grow but for `bytes_done`, which falls when a file starts anew.
 
@@ -95,6 +114,9 @@ class Progress:
         bytes_moved: all bytes that went over the wire, also of attempts that failed: for the speed.
         current: name of a file being moved, "" for none.
         failures: new since the last snapshot.
+        bytes_resumed: of `bytes_done`, what an earlier run had moved.
+        running: the files on their way, at most 32 of them.
+        checked: how the files that are done were checked.
     """
 
     files_total: int = 0
@@ -107,6 +129,9 @@ class Progress:
     bytes_moved: int = 0
     current: str = ""
     failures: tuple[Failure, ...] = ()
+    bytes_resumed: int = 0
+    running: tuple[RunningItem, ...] = ()
+    checked: Checked = Checked()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +140,10 @@ class JobReport:
 
     Attributes:
         failures: at most 1,000 of them; `files_failed` counts all.
-        check: how the content was checked, a short text as "size" or "CRC32C"; "" if nothing moved.
+        check: by which checksums content was verified, as "CRC-32, MD5"; "" if by none.
+        checked: how many files were verified, and how many were not.
+        unchecked_reason: why some were not, the most frequent reason; "" if all were.
+        bytes_resumed: of `bytes_done`, what an earlier run had moved.
     """
 
     files_total: int
@@ -126,6 +154,9 @@ class JobReport:
     files_failed: int = 0
     failures: tuple[Failure, ...] = ()
     check: str = ""
+    checked: Checked = Checked()
+    unchecked_reason: str = ""
+    bytes_resumed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ from kegbrowser.backends.errors import Cancelled
 from kegbrowser.backends.registry import ConnectionSpec
 from kegbrowser.transfer.cancel import CancelToken
 from kegbrowser.transfer.events import Event
+from kegbrowser.transfer.pace import Pace
 from kegbrowser.transfer.questions import Answer, Question
+from kegbrowser.transfer.records import JobJournal, NoJournal
 
 
 class LocalContext:
@@ -22,6 +24,7 @@ class LocalContext:
         token: cancels all jobs that are given this context; a new one if None.
         on_event: takes what jobs tell; called on their threads.
         on_question: answers what jobs ask, on their threads; None dismisses all questions. It raises `Cancelled` to dismiss one.
+        journal: remembers the job; None: nobody does.
     """
 
     def __init__(
@@ -30,8 +33,11 @@ class LocalContext:
         *,
         on_event: Callable[[Event], None] | None = None,
         on_question: Callable[[Question], Answer] | None = None,
+        journal: JobJournal | None = None,
     ) -> None:
         self.token = CancelToken() if token is None else token
+        self.journal = NoJournal() if journal is None else journal
+        self.pace = Pace()
         self._on_event = on_event
         self._on_question = on_question
         self._lock = threading.Lock()

@@ -20,7 +20,9 @@ from kegbrowser.backends.errors import Cancelled, ServerFault, StorageError
 from kegbrowser.backends.registry import ConnectionSpec, warm_up
 from kegbrowser.transfer.cancel import CancelToken
 from kegbrowser.transfer.events import Event
+from kegbrowser.transfer.pace import Pace
 from kegbrowser.transfer.questions import Answer, Question
+from kegbrowser.transfer.records import JobJournal, NoJournal
 from kegbrowser.transfer.run import run_job
 from kegbrowser.worker.messages import (
     AskedByJob,
@@ -137,6 +139,8 @@ class _RunningJob:
     def __init__(self, job_id: int, wire: Wire, sessions: _Sessions) -> None:
         self.job_id = job_id
         self.token = CancelToken()
+        self.journal: JobJournal = NoJournal()
+        self.pace = Pace()
         self._wire = wire
         self._sessions = sessions
         self._lock = threading.Lock()
