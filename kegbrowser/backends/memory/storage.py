@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from kegbrowser.backends.base import (
@@ -28,6 +30,9 @@ from kegbrowser.backends.errors import (
 )
 from kegbrowser.backends.memory.files import MemoryReader, MemoryWriter
 from kegbrowser.backends.memory.store import Blob, store_named
+from kegbrowser.backends.memory.uploads import MemoryUpload, begin
+from kegbrowser.backends.proofs import Digests
+from kegbrowser.backends.uploads import IncompleteUpload, Part, PartedUpload, UploadSpec
 
 PAGE_ENTRIES = 1000
 MAX_KEY_BYTES = 1024
@@ -43,7 +48,12 @@ class MemoryStorage(StorageBackend):
     """
 
     capabilities = Capabilities(
-        parallel_parts=True, server_copy=True, set_modified=True, path_or_prefix=True, max_path_bytes=MAX_KEY_BYTES
+        parallel_parts=True,
+        server_copy=True,
+        set_modified=True,
+        resumable=True,
+        path_or_prefix=True,
+        max_path_bytes=MAX_KEY_BYTES,
     )
 
     def __init__(self, name: str = "memory", *, store: str = "", read_only: bool = False) -> None:
@@ -82,6 +92,39 @@ class MemoryStorage(StorageBackend):
             self._put(path, Blob.of(content, modified=modified, content_type=content_type), overwrite=overwrite)
 
         return MemoryWriter(path, publish, self._stop)
+
+    def digests(self, path: str, *, etag: str = "") -> Digests:
+        blob = self._get(path, "look at")
+        if etag and blob.etag != etag:
+            raise SourceChanged(f"“{path}” has changed.", path=path)
+        return Digests({"crc32": f"{zlib.crc32(blob.content):08x}"})
+
+    def begin_upload(self, spec: UploadSpec) -> PartedUpload:
+        self._check_change(spec.path, "save")
+        token = secrets.token_hex(8)
+        begin(self._store, spec.path, token, spec.size_bytes)
+        return self.resume_upload(spec, token, {})
+
+    def resume_upload(self, spec: UploadSpec, token: str, parts: Mapping[int, Part]) -> PartedUpload:
+        self._check()
+
+        def publish(blob: Blob) -> None:
+            self._put(spec.path, blob, overwrite=spec.overwrite)
+
+        return MemoryUpload(spec, self._store, token, parts, publish, self._stop)
+
+    def incomplete_uploads(self, path: str) -> Iterator[IncompleteUpload]:
+        self._check()
+        with self._store.lock:
+            found = [item for item in self._store.uploads.items() if item[1].path.startswith(as_folder(path))]
+        for token, pending in found:
+            size = sum(len(part) for part in pending.parts.values())
+            yield IncompleteUpload(pending.path, token, pending.begun, size)
+
+    def discard_upload(self, path: str, token: str) -> None:
+        self._check()
+        with self._store.lock:
+            self._store.uploads.pop(token, None)
 
     def list_pages(self, path: str, *, recursive: bool = False) -> Iterator[Page]:
         self._check()

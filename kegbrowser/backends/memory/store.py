@@ -29,11 +29,22 @@ class Blob:
 
 
 @dataclass(slots=True)
+class Pending:
+    """An upload that is not complete: its parts by number."""
+
+    path: str
+    part_bytes: int
+    parts: dict[int, bytes] = field(default_factory=dict)
+    begun: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+@dataclass(slots=True)
 class Store:
-    """Hold `lock` while looking at or changing `blobs`."""
+    """Hold `lock` while looking at or changing `blobs` and `uploads` (by token)."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     blobs: dict[str, Blob] = field(default_factory=dict)
+    uploads: dict[str, Pending] = field(default_factory=dict)
 
 
 _stores: dict[str, Store] = {}
