@@ -31,10 +31,11 @@ class Stored:
 
     content: bytes
     content_type: str = "binary/octet-stream"
+    mark: str = ""
 
     @property
     def etag(self) -> str:
-        return hashlib.md5(self.content).hexdigest()
+        return self.mark or hashlib.md5(self.content).hexdigest()
 
 
 @dataclass(slots=True)
@@ -91,6 +92,7 @@ class ExactS3:
         self.requests: list[tuple[str, str]] = []
         self.seen_headers: list[dict[str, str]] = []
         self.faults: list[Fault] = []
+        self.lost: list[Fault] = []
         self.quirks = Quirks()
         self.lock = threading.RLock()
         self._scheme = "http"
@@ -118,6 +120,10 @@ class ExactS3:
         self.faults.append(
             Fault(lambda verb, target: verb == method and path in target, status, code, named, extra, times)
         )
+
+    def lose_answers(self, method: str, path: str, *, times: int = 1) -> None:
+        """Carry out the next such requests, but cut the connection instead of answering."""
+        self.lost.append(Fault(lambda verb, target: verb == method and path in target, 0, "", times=times))
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -174,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
         with self.store.lock:
             self.store.requests.append((self.command, self.path))
             self.store.seen_headers.append({name.lower(): value for name, value in self.headers.items()})
-            fault = self._fault()
+            fault = self._next(self.store.faults)
         if fault is not None:
             self._error(fault.status, fault.code, fault.headers, fault.extra)
             return
@@ -190,8 +196,8 @@ class _Handler(BaseHTTPRequestHandler):
         except _Refused as refusal:
             self._error(refusal.status, refusal.code, {})
 
-    def _fault(self) -> Fault | None:
-        for fault in self.store.faults:
+    def _next(self, faults: list[Fault]) -> Fault | None:
+        for fault in faults:
             if fault.times > 0 and fault.matches(self.command, self.path):
                 fault.times -= 1
                 return fault
@@ -236,7 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.command == "POST":
             self._delete_many(objects)
         elif "uploads" in self.query:
-            self._xml("<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>")
+            self._list_uploads()
         else:
             self._list(objects)
 
@@ -293,10 +299,44 @@ class _Handler(BaseHTTPRequestHandler):
                 objects.pop(key, None)
         self._xml(f"<DeleteResult>{''.join(errors)}</DeleteResult>")
 
+    def _list_uploads(self) -> None:
+        """Two at most in an answer, so that each test goes through several."""
+        prefix, after = self.query.get("prefix", ""), self.query.get("upload-id-marker", "")
+        begun = sorted(
+            (upload_id, key)
+            for upload_id, (bucket, key, _parts) in self.store.uploads.items()
+            if bucket == self.bucket and key.startswith(prefix) and upload_id > after
+        )
+        parts = [f"<EncodingType>url</EncodingType><IsTruncated>{str(len(begun) > 2).lower()}</IsTruncated>"]
+        if len(begun) > 2:
+            upload_id, key = begun[1]
+            parts.append(f"<NextKeyMarker>{quote_plus(key, safe='/')}</NextKeyMarker>")
+            parts.append(f"<NextUploadIdMarker>{upload_id}</NextUploadIdMarker>")
+        for upload_id, key in begun[:2]:
+            parts.append(f"<Upload><Key>{quote_plus(key, safe='/')}</Key><UploadId>{upload_id}</UploadId>")
+            parts.append(f"<Initiated>{TIME}</Initiated></Upload>")
+        self._xml(f"<ListMultipartUploadsResult>{''.join(parts)}</ListMultipartUploadsResult>")
+
+    def _list_parts(self) -> None:
+        parts, after = self._upload()[2], int(self.query.get("part-number-marker", "0"))
+        left = sorted(number for number in parts if number > after)
+        listed = [
+            f"<UploadId>{self.query['uploadId']}</UploadId><IsTruncated>{str(len(left) > 2).lower()}</IsTruncated>"
+        ]
+        if len(left) > 2:
+            listed.append(f"<NextPartNumberMarker>{left[1]}</NextPartNumberMarker>")
+        for number in left[:2]:
+            part = parts[number]
+            listed.append(f"<Part><PartNumber>{number}</PartNumber><ETag>&quot;{part.etag}&quot;</ETag>")
+            listed.append(f"<Size>{len(part.content)}</Size></Part>")
+        self._xml(f"<ListPartsResult>{''.join(listed)}</ListPartsResult>")
+
     # -- objects -----------------------------------------------------------------------------------------------------
 
     def _object_request(self) -> None:
-        if self.command in ("GET", "HEAD"):
+        if self.command == "GET" and "uploadId" in self.query:
+            self._list_parts()
+        elif self.command in ("GET", "HEAD"):
             self._give()
         elif self.command == "DELETE" and "uploadId" in self.query:
             if self.store.uploads.pop(self.query["uploadId"], None) is None:
@@ -355,7 +395,8 @@ class _Handler(BaseHTTPRequestHandler):
         if answer:
             self._xml(answer)
         else:
-            self._answer(200, headers={"ETag": f'"{stored.etag}"', "x-amz-checksum-crc32": _crc(content)})
+            told = {} if self.store.quirks.refuses_checksums else {"x-amz-checksum-crc32": _crc(content)}
+            self._answer(200, headers={"ETag": f'"{stored.etag}"', **told})
 
     def _begin_or_complete(self) -> None:
         self._objects()
@@ -378,6 +419,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refused(400, "EntityTooSmall")
         self._check_free()
         whole = Stored(b"".join(parts[number].content for number in asked))
+        joined = b"".join(bytes.fromhex(parts[number].etag) for number in asked)
+        whole.mark = f"{hashlib.md5(joined).hexdigest()}-{len(asked)}"
         self._objects()[self.key] = whole
         del self.store.uploads[self.query["uploadId"]]
         self._xml(
@@ -407,6 +450,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(
         self, status: int, body: bytes = b"", headers: dict[str, str] | None = None, cut_at: int | None = None
     ) -> None:
+        if self._next(self.store.lost) is not None:
+            self.close_connection = True
+            return
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)

@@ -34,6 +34,7 @@ class S3Connection:
     Attributes:
         sockets: of all its requests.
         sends_checksums: None until the server has taken or refused one.
+        whole_checksums: whether uploads in parts are begun with a checksum of the whole; False once the server refused one.
         conditional_writes: whether If-None-Match is known to be honoured; None: not known.
         deletes_batches: whether DeleteObjects works.
         folds_names: whether the server is known to take several keys for one (SeaweedFS: `a//b`, `/a/b`, `a\\b` and `a/b`).
@@ -43,6 +44,7 @@ class S3Connection:
         self.settings = settings
         self.sockets = LiveSockets(stall_timeout_s=settings.timeout_s)
         self.sends_checksums: bool | None = None
+        self.whole_checksums = True
         self.conditional_writes: bool | None = None
         self.deletes_batches = True
         self.folds_names = False

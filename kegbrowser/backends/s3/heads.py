@@ -13,15 +13,18 @@ from kegbrowser.backends.s3.client import S3Connection
 from kegbrowser.backends.s3.deeds import Deed
 
 
-def find_head(connection: S3Connection, deed: Deed) -> dict[str, Any] | None:
+def find_head(connection: S3Connection, deed: Deed, *, with_checksums: bool = False) -> dict[str, Any] | None:
     """The facts of the object that the deed is about; None if there is none.
+
+    `with_checksums`: also those of its content that the server knows.
 
     Raises:
         PermissionDenied, AuthenticationFailed, FileNotFoundInStorageError (the bucket), ConnectionLost.
     """
+    more = {"ChecksumMode": "ENABLED"} if with_checksums else {}
     with connection.around(deed):
         try:
-            answer: dict[str, Any] = connection.client.head_object(Bucket=deed.bucket, Key=deed.key)
+            answer: dict[str, Any] = connection.client.head_object(Bucket=deed.bucket, Key=deed.key, **more)
         except ClientError as exc:
             status = http_status(exc)
             if status == 404:
@@ -34,9 +37,9 @@ def find_head(connection: S3Connection, deed: Deed) -> dict[str, Any] | None:
     return answer
 
 
-def require_head(connection: S3Connection, deed: Deed) -> dict[str, Any]:
+def require_head(connection: S3Connection, deed: Deed, *, with_checksums: bool = False) -> dict[str, Any]:
     """The facts of the object; raises `FileNotFoundInStorageError` if there is none."""
-    head = find_head(connection, deed)
+    head = find_head(connection, deed, with_checksums=with_checksums)
     if head is None:
         raise FileNotFoundInStorageError(deed.sentence("there is no such file"), path=deed.path)
     return head

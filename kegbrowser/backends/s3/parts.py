@@ -97,7 +97,8 @@ class PartSender:
         self._connection.clean_up(deed, lambda client: client.abort_multipart_upload(**where))
 
     def _begin(self) -> None:
-        self._upload_id = self._target.begin(self._connection)
+        self._target.look_before(self._connection)
+        self._upload_id, _kind = self._target.begin(self._connection)
 
     def _raise_failed(self) -> None:
         with self._lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import hashlib
 import mimetypes
 import zlib
 from collections.abc import Callable
@@ -11,11 +11,15 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from kegbrowser.backends.errors import AlreadyExists
+from kegbrowser.backends._sockets import SEND_BYTES
+from kegbrowser.backends.errors import AlreadyExists, CheckFailed
+from kegbrowser.backends.proofs import ALGORITHMS
 from kegbrowser.backends.s3.answers import error_code, http_status
+from kegbrowser.backends.s3.checksums import crc32, crc32_text, is_md5, md5_text
 from kegbrowser.backends.s3.client import S3Connection
 from kegbrowser.backends.s3.deeds import Deed
 from kegbrowser.backends.s3.heads import find_head
+from kegbrowser.backends.uploads import Part
 
 _REFUSED_OPTION = {
     "NotImplemented",
@@ -27,6 +31,17 @@ _REFUSED_OPTION = {
     "400",
 }
 """What servers say to a header they do not know (B2: InvalidArgument, R2 and old Ceph: NotImplemented, ...)."""
+
+
+CRC32, MD5 = ALGORITHMS["crc32"], ALGORITHMS["md5"]
+
+
+@dataclass(frozen=True, slots=True)
+class SentPart:
+    """A part that was sent, and the name of the checksum by which the server's word on it was compared; "" if by none."""
+
+    part: Part
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,36 +69,64 @@ class Target:
         fixed = {"Bucket": self.bucket, "Key": self.key, "ContentType": self.content_type}
         self._under_condition(connection, lambda more: self._send(connection, {**fixed, **more}, data))
 
-    def begin(self, connection: S3Connection) -> str:
-        """Begin a multipart upload; returns its id."""
-        self._look_before(connection)
+    def begin(self, connection: S3Connection) -> tuple[str, str]:
+        """Begin a multipart upload; returns its id, and how the checksum of the whole will be made ("" if the server does not
+        say).
+
+        A checksum of the whole file can be compared after a later download; one of the parts' checksums cannot. What a server
+        does not know is left out from then on.
+        """
         fixed = {"Bucket": self.bucket, "Key": self.key, "ContentType": self.content_type}
         with connection.around(self.deed):
-            create = connection.client.create_multipart_upload
-            algorithm = {} if connection.sends_checksums is False else {"ChecksumAlgorithm": "CRC32"}
-            try:
-                answer = create(**fixed, **algorithm)
-            except ClientError as exc:
-                if connection.sends_checksums is not None or not is_refused_option(exc):
-                    raise
-                answer = create(**fixed)
-                connection.sends_checksums = False
-            return str(connection.expect(answer, "UploadId", self.deed)["UploadId"])
+            while True:
+                algorithm = _algorithm(connection)
+                try:
+                    answer = connection.client.create_multipart_upload(**fixed, **algorithm)
+                except ClientError as exc:
+                    if not algorithm or not is_refused_option(exc):
+                        raise
+                    if connection.whole_checksums:
+                        connection.whole_checksums = False
+                    elif connection.sends_checksums is None:
+                        connection.sends_checksums = False
+                    else:
+                        raise
+                    continue
+                upload_id = str(connection.expect(answer, "UploadId", self.deed)["UploadId"])
+                return upload_id, str(answer.get("ChecksumType") or "")
 
-    def complete(self, connection: S3Connection, upload_id: str, parts: list[dict[str, Any]]) -> None:
-        """Make the file of its parts, in one step."""
+    def complete(
+        self, connection: S3Connection, upload_id: str, parts: list[dict[str, Any]], crc32_of_all: str = ""
+    ) -> dict[str, Any]:
+        """Make the file of its parts, in one step; returns the answer.
+
+        Args:
+            crc32_of_all: the checksum of the whole, of an upload that was begun with one; the server then compares it.
+        """
         fixed = {"Bucket": self.bucket, "Key": self.key, "UploadId": upload_id, "MultipartUpload": {"Parts": parts}}
+        if crc32_of_all:
+            fixed |= {"ChecksumCRC32": crc32_of_all, "ChecksumType": "FULL_OBJECT"}
+        answer: dict[str, Any] = {}
 
         def request(more: dict[str, str]) -> None:
-            connection.expect(connection.client.complete_multipart_upload(**fixed, **more), "ETag", self.deed)
+            answer.update(connection.client.complete_multipart_upload(**fixed, **more))
+            connection.expect(answer, "ETag", self.deed)
 
         self._under_condition(connection, request)
+        return answer
+
+    def look_before(self, connection: S3Connection) -> None:
+        """Refuse a taken name where the server may not do it itself."""
+        if self.overwrite or connection.conditional_writes:
+            return
+        if find_head(connection, self.deed) is not None:
+            raise AlreadyExists(self.deed.sentence("the name is taken"), path=self.deed.path)
 
     def _send(self, connection: S3Connection, options: dict[str, Any], data: bytearray) -> None:
         connection.expect(send_checked(connection, "put_object", options, data), "ETag", self.deed)
 
     def _under_condition(self, connection: S3Connection, request: Callable[[dict[str, str]], object]) -> None:
-        self._look_before(connection)
+        self.look_before(connection)
         conditional = not self.overwrite and connection.conditional_writes is not False
         with connection.around(self.deed):
             try:
@@ -96,16 +139,9 @@ class Target:
                 request({})
                 connection.conditional_writes = False
 
-    def _look_before(self, connection: S3Connection) -> None:
-        """Refuse a taken name where the server may not do it itself."""
-        if self.overwrite or connection.conditional_writes:
-            return
-        if find_head(connection, self.deed) is not None:
-            raise AlreadyExists(self.deed.sentence("the name is taken"), path=self.deed.path)
-
 
 def send_checked(connection: S3Connection, operation: str, fixed: dict[str, Any], data: bytearray) -> Any:
-    """Send data with its CRC32, which the server compares; without one to a server that refuses such a request.
+    """Send data with its CRC32, which the server compares; with its MD5 to a server that refuses such a request.
 
     Given as a header, it also keeps the SDK from sending the body in chunks with a trailer, which is slower and which
     fewer servers know. A bytearray, because the SDK makes files of bytes, sends them in small blocks, and asks before each
@@ -113,27 +149,62 @@ def send_checked(connection: S3Connection, operation: str, fixed: dict[str, Any]
     """
     send = getattr(connection.client, operation)
     if connection.sends_checksums is False:
-        return send(Body=data, **fixed)
+        return send(Body=data, ContentMD5=md5_text(data), **fixed)
     try:
         answer = send(Body=data, ChecksumCRC32=crc32(data), **fixed)
     except ClientError as exc:
         if connection.sends_checksums or not (is_refused_option(exc) or error_code(exc) == "SignatureDoesNotMatch"):
             raise
-        answer = send(Body=data, **fixed)
+        answer = send(Body=data, ContentMD5=md5_text(data), **fixed)
         connection.sends_checksums = False
         return answer
     connection.sends_checksums = True
     return answer
 
 
+def send_part(
+    connection: S3Connection,
+    target: Target,
+    upload_id: str,
+    number: int,
+    content: bytes | bytearray | memoryview,
+    on_sent: Callable[[int], None],
+) -> SentPart:
+    """Send part `number` (from 0) and compare what the server says of it.
+
+    Raises:
+        CheckFailed: it received something else.
+    """
+    deed, value = target.deed, zlib.crc32(content)
+    where = {"Bucket": target.bucket, "Key": target.key, "UploadId": upload_id, "PartNumber": number + 1}
+    for start in range(0, len(content), SEND_BYTES):
+        on_sent(min(SEND_BYTES, len(content) - start))
+    with connection.around(deed):
+        answer = send_checked(connection, "upload_part", where, bytearray(content))
+        connection.expect(answer, "ETag", deed)
+    etag = str(answer["ETag"]).strip('"')
+    said, by = answer.get("ChecksumCRC32"), ""
+    if said and said != crc32_text(value):
+        raise CheckFailed(deed.sentence(f"what arrived at {connection.host} is not what was sent"), path=deed.path)
+    if said:
+        by = CRC32
+    elif is_md5(answer, target.bucket) and hashlib.md5(content, usedforsecurity=False).hexdigest() == etag:
+        by = MD5
+    return SentPart(Part(number, len(content), value, etag), by)
+
+
+def _algorithm(connection: S3Connection) -> dict[str, str]:
+    """What a multipart upload is begun with."""
+    if connection.sends_checksums is False:
+        return {}
+    if not connection.whole_checksums:
+        return {"ChecksumAlgorithm": "CRC32"}
+    return {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"}
+
+
 def is_refused_option(exc: ClientError) -> bool:
     """Whether the server may just not know one of the request's options."""
     return http_status(exc) in (400, 501) and error_code(exc) in _REFUSED_OPTION
-
-
-def crc32(data: bytearray) -> str:
-    """The checksum as S3 writes it."""
-    return base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode("ascii")
 
 
 def guess_content_type(key: str) -> str:

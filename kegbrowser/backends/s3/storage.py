@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -29,9 +29,13 @@ from kegbrowser.backends.errors import (
     NotSupported,
     PermissionDenied,
     ServerFault,
+    SourceChanged,
 )
+from kegbrowser.backends.proofs import Digests
+from kegbrowser.backends.s3 import uploads
 from kegbrowser.backends.s3.buckets import Buckets
 from kegbrowser.backends.s3.changing import copy_key, delete_key, delete_keys, delete_unchanged, refuse_same_object
+from kegbrowser.backends.s3.checksums import digests_of
 from kegbrowser.backends.s3.client import S3Connection
 from kegbrowser.backends.s3.deeds import Deed, readable
 from kegbrowser.backends.s3.files import S3FileBase
@@ -39,8 +43,10 @@ from kegbrowser.backends.s3.folders import delete_marker, make_marker, refuse_fo
 from kegbrowser.backends.s3.heads import file_entry, find_head, require_head
 from kegbrowser.backends.s3.listing import bucket_pages, holds_anything, object_pages
 from kegbrowser.backends.s3.reader import S3Reader
+from kegbrowser.backends.s3.sending import Target
 from kegbrowser.backends.s3.settings import Settings
 from kegbrowser.backends.s3.writer import S3Writer
+from kegbrowser.backends.uploads import IncompleteUpload, Part, PartedUpload, UploadSpec
 
 SMALLEST_PART_BYTES = 8 * 1024 * 1024
 
@@ -116,6 +122,7 @@ class S3Storage(StorageBackend):
             create_containers=not self.bucket,
             parallel_parts=True,
             server_copy=True,
+            resumable=True,
             path_or_prefix=True,
             max_path_bytes=1024,
         )
@@ -199,6 +206,36 @@ class S3Storage(StorageBackend):
             overwrite=overwrite,
             content_type=content_type,
         )
+
+    def digests(self, path: str, *, etag: str = "") -> Digests:
+        place = self._file(path)
+        deed = place.deed("look at", "read")
+        head = require_head(self._connection, deed, with_checksums=True)
+        if etag and str(head.get("ETag", "")).strip('"') != etag:
+            raise SourceChanged(deed.sentence("it was changed meanwhile"), path=path)
+        return digests_of(head, place.bucket)
+
+    # -- uploads in parts --------------------------------------------------------------------------------------------
+
+    def begin_upload(self, spec: UploadSpec) -> PartedUpload:
+        target = self._target(spec)
+        self._prepare_writing(target.deed)
+        return uploads.begin(self._connection, spec, target)
+
+    def resume_upload(self, spec: UploadSpec, token: str, parts: Mapping[int, Part]) -> PartedUpload:
+        return uploads.resume(self._connection, spec, self._target(spec), token, parts)
+
+    def incomplete_uploads(self, path: str) -> Iterator[IncompleteUpload]:
+        place = self._place(as_folder(path))
+        if place.bucket:
+            yield from self._incomplete(place)
+            return
+        for page in bucket_pages(self._connection):
+            for bucket in page.entries:
+                yield from self._incomplete(Place(bucket.name, "", f"{bucket.name}/"))
+
+    def discard_upload(self, path: str, token: str) -> None:
+        uploads.discard(self._connection, self._file(path).deed("remove the unfinished upload of", "write"), token)
 
     # -- changing ----------------------------------------------------------------------------------------------------
 
@@ -296,6 +333,14 @@ class S3Storage(StorageBackend):
             what = f"“{readable(place.bucket)}” is a bucket" if place.bucket and path else "A file needs a name"
             raise IsAFolder(f"{what}: only folders and files in buckets can be used here.", path=path)
         return place
+
+    def _target(self, spec: UploadSpec) -> Target:
+        place = self._file(spec.path)
+        return Target.of(place.bucket, place.key, spec.path, overwrite=spec.overwrite, content_type=spec.content_type)
+
+    def _incomplete(self, place: Place) -> Iterator[IncompleteUpload]:
+        deed = place.deed("list the unfinished uploads of", "list")
+        return uploads.incomplete(self._connection, deed, "" if self.bucket else f"{place.bucket}/")
 
     def _stat_bucket(self, place: Place) -> ListEntry:
         if not place.bucket:
