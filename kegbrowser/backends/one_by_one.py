@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, TypeVar
 
 from kegbrowser.backends.batches import FileResult, ReadRequest, WriteRequest
-from kegbrowser.backends.errors import SourceChanged, StorageError
+from kegbrowser.backends.errors import InvalidName, SourceChanged, StorageError
 from kegbrowser.backends.proofs import Proof
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ def _read(storage: StorageBackend, request: ReadRequest) -> FileResult:
                     raise SourceChanged(f"“{request.path}” grew while it was read.", path=request.path)
     except StorageError as error:
         return FileResult(request.key, error)
+    except UnicodeEncodeError:
+        return FileResult(request.key, _not_text(request.path))
     return FileResult(request.key, None, b"".join(pieces), Proof.size_only(_REASON))
 
 
@@ -88,4 +90,11 @@ def _write(storage: StorageBackend, request: WriteRequest) -> FileResult:
             writer.write(request.content)
     except StorageError as error:
         return FileResult(request.key, error)
+    except UnicodeEncodeError:
+        return FileResult(request.key, _not_text(request.path))
     return FileResult(request.key, proof=Proof.size_only(_REASON))
+
+
+def _not_text(path: str) -> InvalidName:
+    shown = path.rpartition("/")[2].encode("utf-8", "backslashreplace").decode()
+    return InvalidName(f"The storage cannot hold the name “{shown}”: it is not valid text.", path=path)

@@ -5,35 +5,43 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from kegbrowser.backends.base import ListEntry, RemoteFile, StorageBackend, as_folder, split_path
 from kegbrowser.backends.errors import (
     AlreadyExists,
+    CheckFailed,
     FileNotFoundInStorageError,
     NotSupported,
     SourceChanged,
     StorageError,
 )
+from kegbrowser.backends.proofs import Proof
 from kegbrowser.backends.registry import ConnectionSpec, backend
+from kegbrowser.backends.uploads import UploadSpec
 from kegbrowser.transfer.context import JobContext
 from kegbrowser.transfer.emptying import remove_empty_folders
 from kegbrowser.transfer.events import JobReport
 from kegbrowser.transfer.jobs import Copy, Source
-from kegbrowser.transfer.moving import Move, Work, more_than_one, move_all
+from kegbrowser.transfer.moving import Arrived, Batch, Move, Work, more_than_one, move_all
 from kegbrowser.transfer.names import MAX_NAME_BYTES, LocalNames, numbered_name
+from kegbrowser.transfer.pace import Direction
+from kegbrowser.transfer.parallel import Lanes
 from kegbrowser.transfer.placing import RemotePlaces
 from kegbrowser.transfer.plan import Found, FoundFile, FoundFolder, walk_remote
 from kegbrowser.transfer.progress import FileProgress, Tracker
 from kegbrowser.transfer.read_ahead import read_ahead
+from kegbrowser.transfer.records import ItemRecord
 from kegbrowser.transfer.remote_tree import RemoteTree
 from kegbrowser.transfer.renaming import rename_file
 from kegbrowser.transfer.retry import Attempts, retrying
+from kegbrowser.transfer.sending import Sending, same_content
 from kegbrowser.transfer.tuning import Tuning
 
 T = TypeVar("T")
 
-CHECK = "size"
+STREAM_REASON = "the file went through as one stream"
 
 
 def copy(job: Copy, context: JobContext, tuning: Tuning) -> JobReport:
@@ -78,7 +86,7 @@ class _Moved:
 
     file: FoundFile
     is_gone: bool = False
-    check: str = ""
+    proof: Proof | None = None
 
 
 class Copier:
@@ -146,25 +154,38 @@ class Copier:
             return None
         return self._places.decide(file, parts, is_itself=is_itself)
 
+    def recall(self, file: FoundFile, record: ItemRecord) -> tuple[Move, bool]:
+        return self._places.recall(file, self._target_parts(file.parts, is_folder=False), record)
+
+    def batch(self, lanes: Lanes[Move]) -> Batch | None:
+        return None
+
     def make_folder(self, folder: FoundFolder) -> None:
         self._tree.make(self._target_parts(folder.parts, is_folder=True))
 
-    def move(self, move: Move, progress: FileProgress) -> None:
-        while True:
-            try:
-                moved = self._move_once(move, progress)
-            except AlreadyExists:
-                resolved = self._places.resolve_late(move)
-                if resolved is None:
-                    progress.skip()
-                    return
-                move = resolved
-                progress.restart()
-            else:
-                break
+    def move(self, move: Move, progress: FileProgress) -> Arrived | None:
+        if move.record is not None and (there := self._compare(move)) is not None:
+            moved = _Moved(move.file, proof=there)
+        else:
+            while True:
+                try:
+                    moved = self._move_once(move, progress)
+                except AlreadyExists:
+                    resolved = self._places.resolve_late(move)
+                    if resolved is None:
+                        return None
+                    move = replace(resolved, record=None)
+                    progress.restart()
+                else:
+                    break
         if self._is_move and not moved.is_gone:
             self._remove_source(moved.file)
-        progress.finish(moved.check)
+        return Arrived(move.place, moved.proof)
+
+    def _compare(self, move: Move) -> Proof | None:
+        """Whether an earlier run copied the file, but could not note it any more."""
+        source = _RemoteSource(self._work, self._source, move.file)
+        return self._try(lambda: same_content(self._target, move.place, source, self._work))
 
     def _move_once(self, move: Move, progress: FileProgress) -> _Moved:
         if self.is_same_storage:
@@ -188,7 +209,7 @@ class Copier:
         return None
 
     def _through_here(self, move: Move, progress: FileProgress) -> _Moved:
-        """Stream it. A file that breaks off or changes starts anew."""
+        """Send it through this process. A file that breaks off or changes starts anew."""
         attempts = Attempts(self._work.tuning.retry, self._work.stop)
         changes = 0
         file = move.file
@@ -196,19 +217,32 @@ class Copier:
             file = self._look_again(file)
         while True:
             progress.restart(file.size)
+            in_parts = self._target.capabilities.resumable and (file.size or 0) > self._work.tuning.small_file_bytes
             try:
+                if in_parts:
+                    return _Moved(file, proof=self._in_parts(replace(move, file=file), progress))
                 self._pump(replace(move, file=file), progress)
             except AlreadyExists:
                 raise
-            except SourceChanged:
+            except (SourceChanged, CheckFailed):
                 changes += 1
                 if changes >= self._work.tuning.tries_of_changing:
                     raise
                 file = self._look_again(file)
             except StorageError as error:
+                if in_parts:
+                    raise  # each part was tried often enough
                 attempts.fail(error)
             else:
-                return _Moved(file, check=CHECK)
+                return _Moved(file, proof=Proof.size_only(STREAM_REASON))
+
+    def _in_parts(self, move: Move, progress: FileProgress) -> Proof:
+        file = move.file
+        spec = UploadSpec(move.place, file.size or 0, move.overwrite, file.modified)
+        source = _RemoteSource(self._work, self._source, file)
+        sending = Sending(self._work, self._target, spec, move, source, progress)
+        compare = partial(same_content, self._target, move.place, source, self._work)
+        return sending.run(compare, may_be_there=move.record is not None)
 
     def _pump(self, move: Move, progress: FileProgress) -> None:
         file, size = move.file, move.file.size or 0
@@ -220,6 +254,8 @@ class Copier:
                 copied = 0
                 for piece in pieces:
                     self._work.stop.check()
+                    self._work.pace.take(Direction.DOWN, len(piece), self._work.stop)
+                    self._work.pace.take(Direction.UP, len(piece), self._work.stop)
                     writer.write(piece)
                     copied += len(piece)
                     progress.move(len(piece))
@@ -263,6 +299,36 @@ class Copier:
 
     def _try(self, action: Callable[[], T]) -> T:
         return retrying(action, self._work.tuning.retry, self._work.stop)
+
+
+class _RemoteSource:
+    """A file of a storage that is to stay as it is: the `PartSource` of copies. Any thread."""
+
+    def __init__(self, work: Work, storage: StorageBackend, file: FoundFile) -> None:
+        self.size = file.size or 0
+        self._work = work
+        self._storage = storage
+        self._file = file
+
+    def read(self, offset: int, size: int) -> bytes:
+        return retrying(lambda: self._read(offset, size), self._work.tuning.retry, self._work.stop)
+
+    def _read(self, offset: int, size: int) -> bytes:
+        work, file = self._work, self._file
+        pieces: list[bytes] = []
+        with self._storage.open_reader(file.path, offset=offset, length=size, etag=file.etag) as reader:
+            while piece := reader.read(work.tuning.piece_bytes):
+                work.stop.check()
+                work.pace.take(Direction.DOWN, len(piece), work.stop)
+                pieces.append(piece)
+        return b"".join(pieces)
+
+    def check_unchanged(self) -> None:
+        if self._file.etag:
+            return  # each range was asked for on the condition that it is the same
+        entry = retrying(lambda: self._storage.stat(self._file.path), self._work.tuning.retry, self._work.stop)
+        if not _is_same(entry, self._file):
+            raise _changed(self._file)
 
 
 def _is_same_place(first: ConnectionSpec, second: ConnectionSpec) -> bool:

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
 from kegbrowser.backends.base import StorageBackend
-from kegbrowser.backends.errors import AlreadyExists, CheckFailed, SourceChanged, StorageError
-from kegbrowser.transfer.conflicts import Action, Clash, Existing
+from kegbrowser.backends.batches import FileResult, ReadRequest
+from kegbrowser.backends.errors import AlreadyExists, Cancelled, CheckFailed, ConnectionLost, SourceChanged
+from kegbrowser.backends.proofs import ALGORITHMS, Proof
+from kegbrowser.transfer.conflicts import SAME_TIME, Action, Clash, Existing
 from kegbrowser.transfer.context import JobContext
+from kegbrowser.transfer.digesting import Hasher, best_of
 from kegbrowser.transfer.events import JobReport
+from kegbrowser.transfer.fetching import Fetch, changed, range_bytes_for
 from kegbrowser.transfer.jobs import Download
+from kegbrowser.transfer.local_errors import local_errors
 from kegbrowser.transfer.local_tree import LocalTree, existing_at
-from kegbrowser.transfer.moving import Move, Work, more_than_one, move_all
-from kegbrowser.transfer.parallel import in_parallel
+from kegbrowser.transfer.moving import Arrived, Batch, Move, Work, more_than_one, move_all
+from kegbrowser.transfer.pace import Direction
+from kegbrowser.transfer.parallel import Lanes
 from kegbrowser.transfer.part_file import PartFile
 from kegbrowser.transfer.plan import FoundFile, FoundFolder, walk_remote
 from kegbrowser.transfer.progress import FileProgress, Tracker
-from kegbrowser.transfer.retry import Attempts, retrying
+from kegbrowser.transfer.records import ItemEnd, ItemRecord, ItemState
+from kegbrowser.transfer.remembering import held_parts, mark_of
+from kegbrowser.transfer.retry import retrying
+from kegbrowser.transfer.small_files import SmallFiles
 from kegbrowser.transfer.tuning import Tuning
-
-CHECK = "size"
+from kegbrowser.transfer.whole_file import force_to_disk, save_whole
 
 
 def download(job: Download, context: JobContext, tuning: Tuning) -> JobReport:
@@ -34,6 +41,8 @@ def download(job: Download, context: JobContext, tuning: Tuning) -> JobReport:
         rename_to = job.rename_to if len(job.sources) == 1 else ""
         found = walk_remote(storage, job.sources, rename_to, tuning.retry, work.stop)
         move_all(found, Downloader(work, storage, tree, more_to_come=more_than_one(job.sources)), work)
+        if tracker.files_done:
+            force_to_disk(tree.root)
         return tracker.report()
 
 
@@ -61,6 +70,14 @@ class Downloader:
                 self._work.tracker.skip(file.size)
             return resolved
         return move
+
+    def recall(self, file: FoundFile, record: ItemRecord) -> tuple[Move, bool]:
+        self._tree.place(file.parts)  # its folder may be gone since
+        self._tree.claim(record.place, file.path)
+        existing = existing_at(record.place)
+        parts = (*file.parts[:-1], os.path.basename(record.place))
+        is_intact = existing is not None and existing.size == record.mark.size and _is_of_time(existing, file)
+        return Move(file, record.place, parts, record.overwrite, record=record), is_intact
 
     def make_folder(self, folder: FoundFolder) -> None:
         self._tree.folder(folder.parts)
@@ -96,102 +113,62 @@ class Downloader:
 
     # -- moving ----------------------------------------------------------------------------------------------------------
 
-    def move(self, move: Move, progress: FileProgress) -> None:
-        file = move.file
+    def batch(self, lanes: Lanes[Move]) -> Batch:
+        return _SmallDownloads(self._work, lanes, Direction.DOWN, self._storage.read_files)
+
+    def move(self, move: Move, progress: FileProgress) -> Arrived | None:
+        file, record = move.file, move.record
         if file.size is None:
             file = self._look_again(file)
             progress.restart(file.size)
+        if record is not None:
+            proof = self._is_there_already(move, file)
+            if proof is not None:
+                return Arrived(move.place, proof)
         tries = 0
         while True:
             tries += 1
             try:
-                is_done = self._fetch(replace(move, file=file), progress)
+                return self._fetch(replace(move, file=file, record=record), progress)
             except (SourceChanged, CheckFailed):
                 if tries >= self._work.tuning.tries_of_changing:
                     raise
-                file = self._look_again(file)
+                file, record = self._look_again(file), None
                 progress.restart(file.size)
-            else:
-                break
-        if is_done:
-            progress.finish(CHECK)
-        else:
-            progress.skip()
 
-    def _fetch(self, move: Move, progress: FileProgress) -> bool:
-        """Fetch the file once, whole; False if its user would rather keep what is there by now."""
-        part = PartFile(move.place, overwrite=move.overwrite)
+    def _fetch(self, move: Move, progress: FileProgress) -> Arrived | None:
+        """Fetch the file once, whole; None if its user would rather keep what is there by now."""
+        work, file, size = self._work, move.file, move.file.size or 0
+        range_bytes, old_path = _grid(move.record, size, work.tuning)
+        part = PartFile(move.place, overwrite=move.overwrite, resumed=old_path)
         try:
-            part.reserve(move.file.size or 0, self._work.stop.check)
-            self._fill(part, move.file, progress)
-            return self._publish(part, move)
+            part.reserve(size, work.stop.check)
+            held = {}
+            if part.is_resumed and move.record is not None and move.record.mark == mark_of(file):
+                noted = work.journal.parts(move.item)
+                held = held_parts(noted, range_bytes, size, part.read_at, work.stop.check)
+            if not held:
+                work.journal.begin(move.item, f"{range_bytes}:{part.path}", move.place)
+            proof = Fetch(work, self._storage, part, file, move.item, held, range_bytes, progress).run()
+            return self._publish(part, move, proof)
+        except Cancelled:
+            self._let_go(part, move, keep=work.keeps)
+            raise
+        except ConnectionLost:
+            self._let_go(part, move, keep=work.is_kept)
+            raise
         finally:
             part.discard()
 
-    def _fill(self, part: PartFile, file: FoundFile, progress: FileProgress) -> None:
-        work, size = self._work, file.size or 0
-        tuning, abilities = work.tuning, self._storage.capabilities
-        is_cut = abilities.parallel_parts and abilities.ranged_read and size >= 2 * tuning.range_bytes
-        if not is_cut:
-            self._fetch_range(part, file, (0, size), progress, work.stop.check, is_whole=True)
-            return
+    def _let_go(self, part: PartFile, move: Move, *, keep: bool) -> None:
+        if keep:
+            part.leave()
+        else:
+            part.discard()
+            self._work.journal.end(move.item, ItemEnd(ItemState.PLANNED))
 
-        def fetch(span: tuple[int, int], check: Callable[[], None]) -> None:
-            self._fetch_range(part, file, span, progress, check)
-
-        ranges = _ranges(size, tuning.range_bytes)
-        in_parallel(ranges, fetch, min(tuning.range_threads, -(-size // tuning.range_bytes)))
-        if not file.etag:
-            self._check_unchanged(file)
-
-    def _fetch_range(
-        self,
-        part: PartFile,
-        file: FoundFile,
-        span: tuple[int, int],
-        progress: FileProgress,
-        check: Callable[[], None],
-        *,
-        is_whole: bool = False,
-    ) -> None:
-        """Fetch the bytes from `span[0]` up to `span[1]`; after a lost connection it goes on where it was.
-
-        `check` raises if another range failed: then this one is of no use.
-
-        Raises:
-            SourceChanged, CheckFailed: the file is no longer the one that was planned, or what came is not what was sent; all
-                of it must start anew.
-        """
-        work = self._work
-        attempts = Attempts(work.tuning.retry, work.stop)
-        at, end = span
-        while True:
-            work.stop.check()
-            try:
-                if at > span[0] and not file.etag:
-                    self._check_unchanged(file)
-                length = None if is_whole else end - at
-                with self._storage.open_reader(file.path, offset=at, length=length, etag=file.etag) as reader:
-                    while piece := reader.read(work.tuning.piece_bytes):
-                        if at + len(piece) > end:
-                            raise _changed(file)
-                        part.write_at(piece, at)
-                        at += len(piece)
-                        progress.move(len(piece))
-                        attempts.succeed()
-                        work.stop.check()
-                        check()
-                if at < end:
-                    raise _changed(file)
-            except (SourceChanged, CheckFailed):
-                raise  # what is in the part file may be wrong: going on from there would keep it
-            except StorageError as error:
-                attempts.fail(error)
-            else:
-                return
-
-    def _publish(self, part: PartFile, move: Move) -> bool:
-        """Put the whole file into its place; asks again if that was taken meanwhile. False if it is to be skipped."""
+    def _publish(self, part: PartFile, move: Move, proof: Proof) -> Arrived | None:
+        """Put the whole file into its place; asks again if that was taken meanwhile. None if it is to be skipped."""
         file = move.file
         while True:
             try:
@@ -202,28 +179,74 @@ class Downloader:
                     continue
                 resolved = self._resolve(move, existing)
                 if resolved is None:
-                    return False
+                    return None
                 move = resolved
                 part.retarget(move.place)
             else:
-                return True
+                return Arrived(move.place, proof)
+
+    def _is_there_already(self, move: Move, file: FoundFile) -> Proof | None:
+        """Whether an earlier run finished the file, but could not note it any more: then the content is compared."""
+        existing = existing_at(move.place)
+        if existing is None or existing.is_folder or existing.size != file.size or not _is_of_time(existing, file):
+            return None
+        digests = retrying(
+            lambda: self._storage.digests(file.path, etag=file.etag), self._work.tuning.retry, self._work.stop
+        )
+        algorithm = best_of(digests)
+        if not algorithm:
+            return self._compare_whole(move, file)
+        hasher = Hasher(algorithm)
+        with local_errors("read", move.place), open(move.place, "rb") as there:
+            while piece := there.read(self._work.tuning.piece_bytes):
+                self._work.stop.check()
+                hasher.update(piece)
+        return Proof.verified(ALGORITHMS[algorithm]) if hasher.hexdigest() == digests.values[algorithm] else None
+
+    def _compare_whole(self, move: Move, file: FoundFile) -> Proof | None:
+        with local_errors("read", move.place), open(move.place, "rb") as there:
+            with self._storage.open_reader(file.path, etag=file.etag) as reader:
+                for piece in reader.iter_chunks(self._work.tuning.piece_bytes):
+                    self._work.stop.check()
+                    if there.read(len(piece)) != piece:
+                        return None
+            return None if there.read(1) else Proof.verified("each byte")
 
     def _look_again(self, file: FoundFile) -> FoundFile:
         tuning = self._work.tuning
         entry = retrying(lambda: self._storage.stat(file.path), tuning.retry, self._work.stop)
         return replace(file, size=entry.size, modified=entry.last_modified, etag=entry.etag)
 
-    def _check_unchanged(self, file: FoundFile) -> None:
-        entry = self._storage.stat(file.path)
-        if entry.size != file.size or entry.last_modified != file.modified:
-            raise _changed(file)
+
+class _SmallDownloads(SmallFiles[ReadRequest]):
+    """The small files of a download."""
+
+    def prepare(self, move: Move, key: int) -> ReadRequest:
+        return ReadRequest(key, move.file.path, move.file.size or 0, move.file.etag)
+
+    def accept(self, move: Move, result: FileResult) -> Arrived:
+        file = move.file
+        if len(result.content) != file.size:
+            raise changed(file)
+        if result.entry is not None and file.modified is not None and not file.etag:
+            modified = result.entry.last_modified
+            if modified is not None and modified != file.modified:
+                raise changed(file)
+        save_whole(move.place, result.content, file.modified, overwrite=move.overwrite)
+        return Arrived(move.place, result.proof)
 
 
-def _ranges(size: int, step: int) -> Iterator[tuple[int, int]]:
-    for start in range(0, size, step):
-        yield start, min(start + step, size)
+def _grid(record: ItemRecord | None, size: int, tuning: Tuning) -> tuple[int, str]:
+    """How the file is cut, and where an earlier run's part file is ("" for none): both are in the token."""
+    if record is not None:
+        length, _colon, path = record.token.partition(":")
+        if length.isdigit() and int(length) > 0 and path:
+            return int(length), path
+    return range_bytes_for(size, tuning), ""
 
 
-def _changed(file: FoundFile) -> SourceChanged:
-    name = file.parts[-1] if file.parts else file.path
-    return SourceChanged(f"“{name}” changed while it was downloaded.", path=file.path, hint="Download it again.")
+def _is_of_time(existing: Existing, file: FoundFile) -> bool:
+    """Whether a local file has the time that a download gave it; unknown times count as the same."""
+    if existing.modified is None or file.modified is None:
+        return True
+    return abs(existing.modified - file.modified) <= SAME_TIME

@@ -10,9 +10,11 @@ from kegbrowser.transfer.context import JobContext
 from kegbrowser.transfer.emptying import holds_anything, is_container, remove_empty_folders
 from kegbrowser.transfer.events import JobReport
 from kegbrowser.transfer.jobs import ConflictPolicy, MakeFolder, Rename
-from kegbrowser.transfer.moving import Move, Work, move_all
+from kegbrowser.transfer.moving import Arrived, Batch, Move, Work, move_all
+from kegbrowser.transfer.parallel import Lanes
 from kegbrowser.transfer.plan import Found, FoundFile, FoundFolder, NotFound, list_all
 from kegbrowser.transfer.progress import FileProgress, Tracker
+from kegbrowser.transfer.records import ItemRecord
 from kegbrowser.transfer.renaming import rename_file
 from kegbrowser.transfer.retry import retrying, retrying_change
 from kegbrowser.transfer.tuning import Tuning
@@ -123,6 +125,12 @@ class _Renamer:
         except AlreadyExists:
             return
 
-    def move(self, move: Move, progress: FileProgress) -> None:
+    def recall(self, file: FoundFile, record: ItemRecord) -> tuple[Move, bool]:
+        return Move(file, record.place, file.parts, record.overwrite, record=record), False
+
+    def batch(self, lanes: Lanes[Move]) -> Batch | None:
+        return None
+
+    def move(self, move: Move, progress: FileProgress) -> Arrived | None:
         rename_file(self._storage, move.file.path, move.place, self._work)
-        progress.finish()
+        return Arrived(move.place)

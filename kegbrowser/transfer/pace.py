@@ -55,12 +55,12 @@ class Pace:
             self._is_paused = paused
             self._changed.notify_all()
 
-    def is_open(self, direction: Direction) -> bool:
-        """Whether something may be moved right now; does not wait."""
+    def try_take(self, direction: Direction, count: int) -> bool:
+        """Take leave to move `count` bytes right now, or say that it must wait; does not wait itself."""
+        if not self._is_paused and self._limits[direction] is None:
+            return True
         with self._lock:
-            if self._is_paused:
-                return False
-            return self._limits[direction] is None or self._free_at[direction] <= self._clock()
+            return not self._is_paused and self._wait_s(direction, count) <= 0
 
     def take(self, direction: Direction, count: int, stop: CancelToken) -> None:
         """Wait until `count` bytes may be moved.
@@ -68,20 +68,24 @@ class Pace:
         Raises:
             Cancelled: stopped meanwhile.
         """
-        if not self._is_paused and self._limits[direction] is None:
+        if self.try_take(direction, count):
             return
         with self._lock:
             while True:
                 stop.check()
-                wait_s = LOOK_S
-                if not self._is_paused:
-                    limit = self._limits[direction]
-                    if limit is None:
-                        return
-                    now = self._clock()
-                    free_at = max(self._free_at[direction], now - BURST_S)
-                    if free_at <= now:
-                        self._free_at[direction] = free_at + count / max(limit, 1)
-                        return
-                    wait_s = min(LOOK_S, free_at - now)
-                self._changed.wait(wait_s)
+                wait_s = LOOK_S if self._is_paused else self._wait_s(direction, count)
+                if wait_s <= 0:
+                    return
+                self._changed.wait(min(LOOK_S, wait_s))
+
+    def _wait_s(self, direction: Direction, count: int) -> float:
+        """How long until something may be moved; if now, it is counted."""
+        limit = self._limits[direction]
+        if limit is None:
+            return 0.0
+        now = self._clock()
+        free_at = max(self._free_at[direction], now - BURST_S)
+        if free_at > now:
+            return free_at - now
+        self._free_at[direction] = free_at + count / max(limit, 1)
+        return 0.0

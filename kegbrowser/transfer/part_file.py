@@ -34,35 +34,53 @@ _RENAME_NOREPLACE = 1
 class PartFile:
     """The unfinished file beside `target`. `write_at` may be called from several threads; all else from one.
 
-    Either `publish` or `discard` ends it; the second of them does nothing.
+    One of `publish`, `leave` and `discard` ends it; a second one does nothing.
 
     Args:
         target: where it will be; its folder is there.
         overwrite: what is there is to be replaced; the new file gets its permissions, from the first byte on.
+        resumed: path of a part file of an earlier run, in the same folder; if it is still there, it is gone on with.
+
+    Attributes:
+        is_resumed: it is the one of the earlier run.
 
     Raises:
         PermissionDenied, QuotaExceeded, InvalidName: as the disk says, naming the target.
     """
 
-    def __init__(self, target: str, *, overwrite: bool = False) -> None:
+    def __init__(self, target: str, *, overwrite: bool = False, resumed: str = "") -> None:
         self.target = target
+        self.is_resumed = False
         folder, name = os.path.split(target)
-        ending = f".{secrets.token_hex(4)}{PART_ENDING}"
-        self.path = os.path.join(folder, shortened(f".{name}", ending, max_bytes=MAX_NAME_BYTES))
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-        flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         with local_errors("save", target):
-            mode = _mode_of(target) if overwrite else None
-            try:
-                self._fd = os.open(self.path, flags, 0o666 if mode is None else mode)
-            except OSError as exc:
-                if exc.errno != errno.ENAMETOOLONG:
-                    raise
-                self.path = os.path.join(folder, ending)  # a disk that takes less than most
-                self._fd = os.open(self.path, flags, 0o666 if mode is None else mode)
+            if resumed and os.path.dirname(resumed) == folder:
+                self._reopen(resumed, flags)
+            if not self.is_resumed:
+                mode = _mode_of(target) if overwrite else None
+                self._create(folder, name, flags | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
         self._is_open = True
         self._is_there = True
         self._seek_lock = threading.Lock()
+
+    def _reopen(self, path: str, flags: int) -> None:
+        with suppress(FileNotFoundError):
+            found = os.lstat(path)
+            if stat.S_ISREG(found.st_mode) and path.endswith(PART_ENDING):
+                self._fd = os.open(path, flags)
+                self.path = path
+                self.is_resumed = True
+
+    def _create(self, folder: str, name: str, flags: int, mode: int) -> None:
+        ending = f".{secrets.token_hex(4)}{PART_ENDING}"
+        self.path = os.path.join(folder, shortened(f".{name}", ending, max_bytes=MAX_NAME_BYTES))
+        try:
+            self._fd = os.open(self.path, flags, mode)
+        except OSError as exc:
+            if exc.errno != errno.ENAMETOOLONG:
+                raise
+            self.path = os.path.join(folder, ending)  # a disk that takes less than most
+            self._fd = os.open(self.path, flags, mode)
 
     def reserve(self, size_bytes: int, check: Callable[[], None]) -> None:
         """Make sure of the space before anything is moved.
@@ -99,8 +117,21 @@ class PartFile:
                 offset += written
                 view = view[written:]
 
-    def publish(self, size_bytes: int, modified: datetime | None, *, overwrite: bool) -> None:
+    def read_at(self, offset: int, size: int) -> bytes:
+        """What is there, up to `size` bytes."""
+        with local_errors("read", self.path):
+            if hasattr(os, "pread"):
+                return os.pread(self._fd, size, offset)
+            with self._seek_lock:
+                os.lseek(self._fd, offset, os.SEEK_SET)
+                return os.read(self._fd, size)
+
+    def publish(
+        self, size_bytes: int, modified: datetime | None, *, overwrite: bool, permissions: int | None = None
+    ) -> None:
         """Put it into its place: durable, with its time, all at once.
+
+        `permissions`: mode bits of a new file; one that is replaced keeps its own. None: as new files have them.
 
         Raises:
             AlreadyExists: the place is taken by now and `overwrite` is False; the part file is still there.
@@ -114,10 +145,12 @@ class PartFile:
                         os.utime(self._fd if os.utime in os.supports_fd else self.path, (stamp, stamp))
                 os.fsync(self._fd)
                 self._close()
+            mode = _mode_of(self.target) if overwrite else None
+            if mode is None and permissions is not None:
+                mode = permissions & 0o777
+            if mode is not None:
+                os.chmod(self.path, mode)
             if overwrite:
-                mode = _mode_of(self.target)
-                if mode is not None:
-                    os.chmod(self.path, mode)
                 os.replace(self.path, self.target)
             else:
                 rename_new(self.path, self.target)
@@ -126,6 +159,11 @@ class PartFile:
     def retarget(self, target: str) -> None:
         """Have it published at another place of the same folder."""
         self.target = target
+
+    def leave(self) -> None:
+        """Let go of it; it stays where it is, to be gone on with later."""
+        self._close()
+        self._is_there = False
 
     def discard(self) -> None:
         """Remove it."""

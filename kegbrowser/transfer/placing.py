@@ -10,6 +10,7 @@ from kegbrowser.backends.registry import ConnectionSpec, backend
 from kegbrowser.transfer.conflicts import Action, Clash, Existing
 from kegbrowser.transfer.moving import Move, Work
 from kegbrowser.transfer.plan import FoundFile
+from kegbrowser.transfer.records import ItemRecord
 from kegbrowser.transfer.remote_tree import RemoteTree
 
 
@@ -42,6 +43,14 @@ class RemotePlaces:
         if resolved is None:
             self._work.tracker.skip(file.size)
         return resolved
+
+    def recall(self, file: FoundFile, parts: tuple[str, ...], record: ItemRecord) -> tuple[Move, bool]:
+        """The move of an earlier run, and whether what it says is at its place now; see `Mover.recall`."""
+        parts = (*parts[:-1], record.place.rpartition("/")[2])
+        existing = self._tree.find(parts)
+        self._tree.claim(parts, file.path)
+        is_intact = existing is not None and not existing.is_folder and existing.size == record.mark.size
+        return Move(file, record.place, parts, record.overwrite, record=record), is_intact
 
     def resolve(self, move: Move, existing: Existing | None, *, is_own: bool = False) -> Move | None:
         """What becomes of a file whose place is taken; None skips it."""

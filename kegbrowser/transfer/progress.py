@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from types import TracebackType
 from typing import Self
 
 from kegbrowser.backends.errors import StorageError
-from kegbrowser.transfer.events import Failure, JobReport, Progress
+from kegbrowser.backends.proofs import Certainty, Proof
+from kegbrowser.transfer.events import Checked, Failure, JobReport, Progress, RunningItem
 
 SNAPSHOT_S = 0.1
 MAX_FAILURES = 1_000
 RECENT_FAILURES = 16
+MAX_RUNNING = 32
 
 
 class Tracker:
@@ -38,10 +42,14 @@ class Tracker:
         self._bytes_done = 0
         self._bytes_skipped = 0
         self._bytes_moved = 0
+        self._bytes_resumed = 0
         self._current = ""
+        self._running: dict[int, FileProgress] = {}
         self._new_failures: list[Failure] = []
         self._failures: list[Failure] = []
+        self._certainties: Counter[Certainty] = Counter()
         self._checks: set[str] = set()
+        self._reasons: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -76,12 +84,30 @@ class Tracker:
             self._is_planned = True
             self._is_changed = True
 
-    def start(self, name: str, size_bytes: int | None) -> FileProgress:
-        """A planned file is being moved."""
+    def start(self, name: str, size_bytes: int | None, item: int = -1, *, is_shown: bool = False) -> FileProgress:
+        """A planned file is being moved; `is_shown` among those that are running."""
+        progress = FileProgress(self, size_bytes or 0, name, item)
         with self._lock:
             self._current = name
+            if is_shown:
+                self._running[id(progress)] = progress
             self._is_changed = True
-        return FileProgress(self, size_bytes or 0)
+        return progress
+
+    def moved_whole(self, name: str, size_bytes: int, proof: Proof | None) -> None:
+        """A planned file went over the wire in one piece and is at its target."""
+        with self._lock:
+            self._current = name
+            self._bytes_done += size_bytes
+            self._bytes_moved += size_bytes
+        self.end_file(proof)
+
+    def done_before(self, size_bytes: int | None, proof: Proof | None) -> None:
+        """A planned file was moved by an earlier run."""
+        with self._lock:
+            self._bytes_done += size_bytes or 0
+            self._bytes_resumed += size_bytes or 0
+        self.end_file(proof)
 
     def skip(self, size_bytes: int | None) -> None:
         """A planned file stays as it is, as its user wants."""
@@ -123,6 +149,9 @@ class Tracker:
                 files_failed=self._files_failed,
                 failures=tuple(self._failures),
                 check=", ".join(sorted(self._checks)),
+                checked=self._checked(),
+                unchecked_reason=self._reasons.most_common(1)[0][0] if self._reasons else "",
+                bytes_resumed=self._bytes_resumed,
             )
 
     # -- of one file; called by FileProgress -----------------------------------------------------------------------------
@@ -138,12 +167,26 @@ class Tracker:
             self._bytes_total += change
             self._is_changed = True
 
-    def end_file(self, check: str) -> None:
+    def resume_bytes(self, count: int) -> None:
+        with self._lock:
+            self._bytes_done += count
+            self._bytes_resumed += count
+            self._is_changed = True
+
+    def end_file(self, proof: Proof | None) -> None:
         with self._lock:
             self._files_done += 1
-            if check:
-                self._checks.add(check)
+            if proof is not None:
+                self._certainties[proof.certainty] += 1
+                if proof.by:
+                    self._checks.update(proof.by.split(", "))
+                if proof.reason:
+                    self._reasons[proof.reason] += 1
             self._is_changed = True
+
+    def leave(self, progress: FileProgress) -> None:
+        with self._lock:
+            self._running.pop(id(progress), None)
 
     # -- telling ---------------------------------------------------------------------------------------------------------
 
@@ -172,26 +215,51 @@ class Tracker:
             self._bytes_moved,
             self._current,
             tuple(self._new_failures),
+            self._bytes_resumed,
+            tuple(running.shown() for running in islice(self._running.values(), MAX_RUNNING)),
+            self._checked(),
         )
         self._new_failures.clear()
         self._is_changed = False
         return snapshot
 
+    def _checked(self) -> Checked:
+        counts = self._certainties
+        return Checked(counts[Certainty.VERIFIED], counts[Certainty.SIZE_ONLY], counts[Certainty.UNVERIFIABLE])
+
 
 class FileProgress:
     """The count of one file that is being moved; any thread."""
 
-    def __init__(self, tracker: Tracker, size_bytes: int) -> None:
+    def __init__(self, tracker: Tracker, size_bytes: int, name: str, item: int) -> None:
         self._tracker = tracker
         self._lock = threading.Lock()
         self._size_bytes = size_bytes
         self._done_bytes = 0
+        self._name = name
+        self._item = item
+
+    def shown(self) -> RunningItem:
+        """How far it is."""
+        return RunningItem(self._item, self._name, self._done_bytes, self._size_bytes)
 
     def move(self, count: int) -> None:
         """Bytes of it went over the wire."""
         with self._lock:
             self._done_bytes += count
         self._tracker.move_bytes(count, count)
+
+    def resume(self, count: int) -> None:
+        """Bytes of it were moved by an earlier run, and are still there."""
+        with self._lock:
+            self._done_bytes += count
+        self._tracker.resume_bytes(count)
+
+    def take_back(self, count: int) -> None:
+        """Bytes that went over the wire were of no use."""
+        with self._lock:
+            self._done_bytes -= count
+        self._tracker.move_bytes(-count, 0)
 
     def restart(self, size_bytes: int | None = None) -> None:
         """It starts anew, perhaps with another size."""
@@ -203,21 +271,28 @@ class FileProgress:
         if change:
             self._tracker.replan_bytes(change)
 
-    def finish(self, check: str = "") -> None:
+    def finish(self, proof: Proof | None = None) -> None:
         """It is at its target. What a server moved by itself counts as done, but not as moved over the wire."""
         with self._lock:
             missing = self._size_bytes - self._done_bytes
             self._done_bytes = self._size_bytes
         if missing:
             self._tracker.move_bytes(missing, 0)
-        self._tracker.end_file(check)
+        self._tracker.leave(self)
+        self._tracker.end_file(proof)
 
     def skip(self) -> None:
         """It stays as it is after all."""
         self.restart()
+        self._tracker.leave(self)
         self._tracker.skip(self._size_bytes)
 
     def fail(self, path: str, error: StorageError) -> None:
         """It could not be done."""
         self.restart()
+        self._tracker.leave(self)
         self._tracker.fail(path, error)
+
+    def stop(self) -> None:
+        """It is left as it is, to be gone on with another time."""
+        self._tracker.leave(self)

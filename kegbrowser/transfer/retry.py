@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from kegbrowser.backends.errors import StorageError
+from kegbrowser.backends.errors import StorageError, Throttled
 from kegbrowser.transfer.cancel import CancelToken
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,11 @@ class RetryPolicy:
     tries: int = 5
     first_wait_s: float = 0.5
     longest_wait_s: float = 30.0
+    throttled_tries: int = 12
+
+    def tries_of(self, error: StorageError) -> int:
+        """How often something is tried in a row; a server that is busy gets more time than one that is not there."""
+        return max(self.tries, self.throttled_tries) if isinstance(error, Throttled) else self.tries
 
     def wait_s(self, failed_tries: int, error: StorageError) -> float:
         """How long to wait after the `failed_tries`-th failure in a row."""
@@ -59,7 +64,7 @@ class Attempts:
             Cancelled: while waiting.
         """
         self._failed += 1
-        if not error.retryable or self._failed >= self._policy.tries:
+        if not error.retryable or self._failed >= self._policy.tries_of(error):
             raise error
         wait_s = self._policy.wait_s(self._failed, error)
         log.info("trying again in %.1f s after failure %s: %s", wait_s, self._failed, error)

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
+from typing import Self
 
 from kegbrowser.backends.base import RemoteFile, StorageBackend
-from kegbrowser.backends.errors import AlreadyExists, NotSupported, SourceChanged, StorageError
+from kegbrowser.backends.batches import FileResult, WriteRequest
+from kegbrowser.backends.errors import AlreadyExists, CheckFailed, NotSupported, SourceChanged, StorageError
+from kegbrowser.backends.proofs import Proof
+from kegbrowser.backends.uploads import UploadSpec
 from kegbrowser.transfer.context import JobContext
 from kegbrowser.transfer.events import JobReport
 from kegbrowser.transfer.jobs import Upload
 from kegbrowser.transfer.local_errors import local_errors
-from kegbrowser.transfer.moving import Move, Work, more_than_one, move_all
+from kegbrowser.transfer.moving import Arrived, Batch, Move, Work, more_than_one, move_all
+from kegbrowser.transfer.pace import Direction
+from kegbrowser.transfer.parallel import Lanes
 from kegbrowser.transfer.placing import RemotePlaces
 from kegbrowser.transfer.plan import FoundFile, FoundFolder, walk_local
 from kegbrowser.transfer.progress import FileProgress, Tracker
+from kegbrowser.transfer.records import ItemRecord
 from kegbrowser.transfer.remote_tree import RemoteTree
 from kegbrowser.transfer.retry import Attempts, retrying
+from kegbrowser.transfer.sending import Sending, same_content
+from kegbrowser.transfer.small_files import SmallFiles
 from kegbrowser.transfer.tuning import Tuning
 
-T = TypeVar("T")
-
-CHECK = "size"
+STREAM_REASON = "the storage takes files only as one stream"
 
 
 def upload(job: Upload, context: JobContext, tuning: Tuning) -> JobReport:
@@ -69,123 +74,166 @@ class Uploader:
     def decide(self, file: FoundFile) -> Move | None:
         return self._places.decide(file, file.parts)
 
+    def recall(self, file: FoundFile, record: ItemRecord) -> tuple[Move, bool]:
+        return self._places.recall(file, file.parts, record)
+
     def make_folder(self, folder: FoundFolder) -> None:
         self._tree.make(folder.parts)
 
-    def move(self, move: Move, progress: FileProgress) -> None:
+    def batch(self, lanes: Lanes[Move]) -> Batch:
+        return _SmallUploads(self._work, lanes, Direction.UP, self._storage.write_files)
+
+    def move(self, move: Move, progress: FileProgress) -> Arrived | None:
         attempts = Attempts(self._work.tuning.retry, self._work.stop)
         changes = 0
-        may_be_there = False
+        may_be_there = move.is_retried or move.record is not None
         while True:
             self._work.stop.check()
-            sending = _Sending(self._work, self._storage, move, progress)
+            source = _LocalSource(move.file.path)
             try:
-                sending.send()
+                with source:
+                    progress.restart(source.size)
+                    proof = self._send(source, move, progress, may_be_there=may_be_there)
             except AlreadyExists:
-                if may_be_there and self._try(partial(self._is_there, move)):
-                    break
+                if may_be_there and (there := self._compare(move)) is not None:
+                    return Arrived(move.place, there)
                 resolved = self._places.resolve_late(move)
                 if resolved is None:
-                    progress.skip()
-                    return
-                move, may_be_there = resolved, False
-                progress.restart()
-            except SourceChanged:
+                    return None
+                move, may_be_there = replace(resolved, record=None), False
+            except (SourceChanged, CheckFailed):
                 changes += 1
                 if changes >= self._work.tuning.tries_of_changing:
                     raise
-                progress.restart()
             except StorageError as error:
+                if self._goes_in_parts(source):
+                    raise  # each part was tried often enough
                 # The connection may have broken after the storage took the file, but before it said so.
-                may_be_there = may_be_there or sending.was_closing
+                may_be_there = may_be_there or source.is_whole
                 attempts.fail(error)
-                progress.restart()
             else:
-                break
-        progress.finish(CHECK)
+                return Arrived(move.place, proof)
 
-    def _try(self, action: Callable[[], T]) -> T:
-        return retrying(action, self._work.tuning.retry, self._work.stop)
+    def _goes_in_parts(self, source: _LocalSource) -> bool:
+        return self._storage.capabilities.resumable and source.size > self._work.tuning.small_file_bytes
 
-    def _is_there(self, move: Move) -> bool:
-        """Whether what is at the place has this file's content, byte for byte."""
-        piece_bytes = self._work.tuning.piece_bytes
-        with _opened(move.file.path) as fd, self._storage.open_reader(move.place) as reader:
-            for piece in reader.iter_chunks(piece_bytes):
-                self._work.stop.check()
-                if _read(fd, len(piece), move.file.path) != piece:
-                    return False
-            return not _read(fd, 1, move.file.path)
+    def _send(self, source: _LocalSource, move: Move, progress: FileProgress, *, may_be_there: bool) -> Proof:
+        if not self._goes_in_parts(source):
+            return self._stream(source, move, progress)
+        spec = UploadSpec(move.place, source.size, move.overwrite, source.modified)
+        sending = Sending(self._work, self._storage, spec, move, source, progress)
+        return sending.run(partial(self._compare, move), may_be_there=may_be_there)
+
+    def _stream(self, source: _LocalSource, move: Move, progress: FileProgress) -> Proof:
+        """Send a file as one stream."""
+        writer = self._storage.open_writer(
+            move.place, size_bytes=source.size, overwrite=move.overwrite, modified=source.modified
+        )
+        with writer:
+            self._pump(source, writer, progress)
+            source.check_unchanged()
+            source.is_whole = True
+        return Proof.size_only(STREAM_REASON)
+
+    def _pump(self, source: _LocalSource, writer: RemoteFile, progress: FileProgress) -> None:
+        work, offset = self._work, 0
+        while offset < source.size:
+            work.stop.check()
+            piece = source.read(offset, min(source.size - offset, work.tuning.piece_bytes))
+            if not piece:
+                raise _changed(source.path)
+            work.pace.take(Direction.UP, len(piece), work.stop)
+            writer.write(piece)
+            offset += len(piece)
+            progress.move(len(piece))
+
+    def _compare(self, move: Move) -> Proof | None:
+        """How what is at the place was found to be this very file: by the storage's checksum, or else byte for byte."""
+        with _LocalSource(move.file.path) as source:
+            compare = partial(same_content, self._storage, move.place, source, self._work)
+            return retrying(compare, self._work.tuning.retry, self._work.stop)
 
 
-class _Sending:
-    """One attempt to send one file.
+class _SmallUploads(SmallFiles[WriteRequest]):
+    """The small files of an upload."""
+
+    def prepare(self, move: Move, key: int) -> WriteRequest:
+        with _LocalSource(move.file.path) as source:
+            content = source.read(0, source.size)
+            source.check_unchanged()
+            if len(content) != source.size or source.size != move.file.size:
+                raise _changed(source.path)
+            return WriteRequest(key, move.place, content, move.overwrite, source.modified)
+
+    def accept(self, move: Move, result: FileResult) -> Arrived:
+        return Arrived(move.place, result.proof)
+
+
+class _LocalSource:
+    """An open local file that is to stay as it is. A context manager. `read` by any thread.
 
     Attributes:
-        was_closing: all was written, and only the storage's last word was missing.
+        is_whole: all of it was sent, and only the storage's last word was missing.
     """
 
-    def __init__(self, work: Work, storage: StorageBackend, move: Move, progress: FileProgress) -> None:
-        self._work = work
-        self._storage = storage
-        self._move = move
-        self._progress = progress
-        self.was_closing = False
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.size = 0
+        self.modified: datetime | None = None
+        self.is_whole = False
 
-    def send(self) -> None:
-        path = self._move.file.path
-        with _opened(path) as fd:
-            before = os.fstat(fd)
-            self._progress.restart(before.st_size)
-            writer = self._storage.open_writer(
-                self._move.place,
-                size_bytes=before.st_size,
-                overwrite=self._move.overwrite,
-                modified=datetime.fromtimestamp(before.st_mtime, UTC),
-            )
-            with writer:
-                self._pump(fd, writer, before.st_size)
-                if not _is_unchanged(fd, path, _Fingerprint.of(before)):
-                    raise _changed(path)
-                self.was_closing = True
+    def __enter__(self) -> Self:
+        self._fd = _open(self.path)
+        found = os.fstat(self._fd)
+        self._before = _Fingerprint.of(found)
+        self.size = found.st_size
+        self.modified = datetime.fromtimestamp(found.st_mtime, UTC)
+        return self
 
-    def _pump(self, fd: int, writer: RemoteFile, size: int) -> None:
-        path = self._move.file.path
-        missing = size
-        while missing:
-            self._work.stop.check()
-            piece = _read(fd, min(missing, self._work.tuning.piece_bytes), path)
-            if not piece:
-                raise _changed(path)
-            writer.write(piece)
-            missing -= len(piece)
-            self._progress.move(len(piece))
+    def __exit__(self, *_exc: object) -> None:
+        os.close(self._fd)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """The bytes there, all of them but at the end."""
+        with local_errors("read", self.path):
+            content = _pread(self._fd, size, offset)
+            while 0 < len(content) < size:
+                more = _pread(self._fd, size - len(content), offset + len(content))
+                if not more:
+                    break
+                content += more
+            return content
+
+    def check_unchanged(self) -> None:
+        """Raise `SourceChanged` if somebody wrote to it or put another in its place."""
+        try:
+            same = _Fingerprint.of(os.fstat(self._fd)) == self._before == _Fingerprint.of(os.stat(self.path))
+        except OSError:
+            same = False  # gone, or not to be looked at any more
+        if not same:
+            raise _changed(self.path)
 
 
-@contextmanager
-def _opened(path: str) -> Iterator[int]:
+def _open(path: str) -> int:
     """A local file, for reading. Never waits on a pipe that took the file's place."""
     flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     with local_errors("read", path):
         fd = os.open(path, flags)
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise NotSupported(f"“{os.path.basename(path)}” is not a file any more.", path=path)
-        yield fd
-    finally:
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
+        raise NotSupported(f"“{os.path.basename(path)}” is not a file any more.", path=path)
+    return fd
 
 
-def _read(fd: int, size: int, path: str) -> bytes:
-    with local_errors("read", path):
+def _pread(fd: int, size: int, offset: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(fd, size, offset)
+    with _SEEK_LOCK:
+        os.lseek(fd, offset, os.SEEK_SET)
         return os.read(fd, size)
 
 
-def _is_unchanged(fd: int, path: str, before: _Fingerprint) -> bool:
-    try:
-        return _Fingerprint.of(os.fstat(fd)) == before == _Fingerprint.of(os.stat(path))
-    except OSError:
-        return False  # gone, or not to be looked at any more
+_SEEK_LOCK = threading.Lock()
 
 
 def _changed(path: str) -> SourceChanged:

@@ -59,7 +59,7 @@ def test_folder_is_copied_between_storages_with_no_file_on_disk(tmp_path: Path, 
         f"d/{name}": content for name, content in FILES.items()
     }
     assert left == ([] if move else ["d"])
-    assert report.check == "size"
+    assert report.checked.size_only == report.files_done
 
 
 def test_folder_is_moved_in_one_step_where_that_can_be_done(tmp_path: Path) -> None:

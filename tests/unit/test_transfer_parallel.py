@@ -10,7 +10,7 @@ import pytest
 
 from kegbrowser.backends.errors import AuthenticationFailed, Cancelled, ConnectionLost
 from kegbrowser.transfer.cancel import CancelToken
-from kegbrowser.transfer.parallel import Lanes, in_parallel
+from kegbrowser.transfer.parallel import Lane, Lanes, in_parallel
 from kegbrowser.transfer.tuning import Tuning
 
 TUNING = Tuning(small_threads=3, large_threads=1, items_ahead=10, clean_up_s=1.0)
@@ -28,8 +28,8 @@ def test_large_tasks_do_not_hold_up_small_ones() -> None:
             is_small_done.set()
 
     with Lanes(CancelToken(), CancelToken(), TUNING, carry_out) as lanes:
-        lanes.put("large", is_large=True)
-        lanes.put("small", is_large=False)
+        lanes.put("large", Lane.LARGE)
+        lanes.put("small", Lane.SMALL)
         lanes.finish()
 
     assert order == ["small", "large"]
@@ -41,7 +41,7 @@ def test_every_task_is_done_once_and_few_are_ahead() -> None:
 
     with Lanes(CancelToken(), CancelToken(), TUNING, done.append) as lanes:
         for number in range(5_000):
-            lanes.put(number, is_large=number % 7 == 0)
+            lanes.put(number, Lane.LARGE if number % 7 == 0 else Lane.SMALL)
             put += 1
             ahead = max(ahead, put - len(done))
         lanes.finish()
@@ -61,7 +61,7 @@ def test_error_that_leaves_a_task_stops_all_and_comes_out() -> None:
     def run() -> None:
         with Lanes(CancelToken(), CancelToken(), TUNING, carry_out) as lanes:
             for number in range(100_000):
-                lanes.put(number, is_large=False)
+                lanes.put(number, Lane.SMALL)
             lanes.finish()
 
     with pytest.raises(AuthenticationFailed):
@@ -81,7 +81,7 @@ def test_cancel_ends_a_put_that_waits() -> None:
     def run() -> None:
         with Lanes(token, stop, TUNING, wait) as lanes:
             for number in range(100):
-                lanes.put(number, is_large=False)
+                lanes.put(number, Lane.SMALL)
 
     with pytest.raises(Cancelled):
         run()
@@ -101,7 +101,7 @@ def test_task_that_does_not_clean_up_is_left_behind_in_time() -> None:
     def run() -> None:
         with Lanes(token, CancelToken(), TUNING, wait) as lanes:
             for number in range(3):
-                lanes.put(number, is_large=False)
+                lanes.put(number, Lane.SMALL)
             lanes.finish()
 
     with pytest.raises(Cancelled):
@@ -158,8 +158,8 @@ def test_dismissed_question_cancels_the_job_so_that_the_others_are_interrupted()
 
     def run() -> None:
         with Lanes(token, CancelToken(), TUNING, carry_out) as lanes:
-            lanes.put(0, is_large=False)
-            lanes.put(1, is_large=False)
+            lanes.put(0, Lane.SMALL)
+            lanes.put(1, Lane.SMALL)
             lanes.finish()
 
     with pytest.raises(Cancelled):

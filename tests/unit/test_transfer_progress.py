@@ -7,7 +7,8 @@ import time
 from itertools import pairwise
 
 from kegbrowser.backends.errors import PermissionDenied
-from kegbrowser.transfer.events import Progress
+from kegbrowser.backends.proofs import Proof
+from kegbrowser.transfer.events import Checked, Progress
 from kegbrowser.transfer.progress import MAX_FAILURES, Tracker
 
 
@@ -22,11 +23,11 @@ def test_last_snapshot_holds_everything() -> None:
         first = tracker.start("a", 10)
         first.move(4)
         first.move(6)
-        first.finish("size")
+        first.finish(Proof.verified("CRC-32"))
         tracker.skip(5)
         tracker.start("c", 1).fail("c", PermissionDenied("no"))
 
-    assert told[-1] == Progress(3, 16, True, 1, 1, 1, 15, 10, "c", told[-1].failures)
+    assert told[-1] == Progress(3, 16, True, 1, 1, 1, 15, 10, "c", told[-1].failures, checked=Checked(verified=1))
     assert [failure.path for progress in told for failure in progress.failures] == ["c"]
 
 
@@ -34,14 +35,14 @@ def test_report_equals_the_plan_only_if_all_is_done() -> None:
     with Tracker(lambda _progress: None) as tracker:
         tracker.plan(10)
         tracker.plan(10)
-        tracker.start("a", 10).finish("size")
+        tracker.start("a", 10).finish(Proof.verified("CRC-32"))
         tracker.start("b", 10).fail("b", PermissionDenied("no"))
 
     report = tracker.report()
 
     assert (report.files_total, report.files_done, report.files_failed) == (2, 1, 1)
     assert (report.bytes_total, report.bytes_done) == (20, 10)
-    assert report.check == "size"
+    assert (report.check, report.checked) == ("CRC-32", Checked(verified=1))
 
 
 def test_bytes_of_a_file_that_starts_anew_are_taken_back_but_stay_moved() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from kegbrowser.backends.local import LocalStorage
 from kegbrowser.backends.memory import MemoryStorage
 from kegbrowser.transfer.jobs import ConflictPolicy, Upload
 from kegbrowser.transfer.questions import ConflictAnswer, ConflictChoice, ConflictQuestion
-from tests.doubles.engine import Engine, files_of, pattern, put, tree_of
+from tests.doubles.engine import SMALL_PARTS, Engine, files_of, pattern, put, tree_of
 
 OLD, NEW = b"the old content", b"the new content, longer"
 
@@ -95,6 +96,11 @@ class _WatchedWriter(RemoteFile):
         self.closed = True
         with self.storage.lock:
             self.storage.unfinished -= 1
+
+
+STREAMS = replace(MemoryStorage.capabilities, resumable=False)
+ONLY_LARGE = replace(SMALL_PARTS, small_file_bytes=0)
+"""No file goes together with others."""
 
 
 def _fill(folder: Path, files: dict[str, bytes]) -> Path:
@@ -317,6 +323,8 @@ def test_files_cannot_be_put_beside_buckets(tmp_path: Path) -> None:
 
 def test_lost_connection_starts_the_file_anew(tmp_path: Path) -> None:
     class Storage(_Watched):
+        capabilities = STREAMS
+
         def on_write(self, path: str, attempt: int, written: int) -> None:
             if attempt < 3 and written >= 2_000:
                 raise ConnectionLost("the wire was cut")
@@ -324,7 +332,7 @@ def test_lost_connection_starts_the_file_anew(tmp_path: Path) -> None:
     _fill(tmp_path, {"f": pattern(5_000)})
     storage = Storage()
 
-    with Engine() as engine:
+    with Engine(tuning=ONLY_LARGE) as engine:
         report = engine.whole(Upload(engine.adopt(storage), (str(tmp_path / "f"),), ""))
         assert files_of(storage) == {"f": pattern(5_000)}
 
@@ -335,6 +343,8 @@ def test_lost_connection_starts_the_file_anew(tmp_path: Path) -> None:
 
 def test_file_whose_arrival_was_not_confirmed_is_not_asked_about(tmp_path: Path) -> None:
     class Storage(_Watched):
+        capabilities = STREAMS
+
         def on_close(self, path: str, attempt: int, finish: RemoteFile) -> None:
             finish.close()
             if attempt == 1:
@@ -343,7 +353,7 @@ def test_file_whose_arrival_was_not_confirmed_is_not_asked_about(tmp_path: Path)
     _fill(tmp_path, {"f": pattern(5_000)})
     storage = Storage()
 
-    with Engine() as engine:
+    with Engine(tuning=ONLY_LARGE) as engine:
         report = engine.whole(Upload(engine.adopt(storage), (str(tmp_path / "f"),), ""))
         assert files_of(storage) == {"f": pattern(5_000)}
 
@@ -370,6 +380,8 @@ def test_foreign_file_is_not_taken_for_the_own_one_after_a_lost_answer(tmp_path:
 
 def test_source_that_changes_while_it_is_read_is_sent_anew(tmp_path: Path) -> None:
     class Storage(_Watched):
+        capabilities = STREAMS
+
         def on_write(self, path: str, attempt: int, written: int) -> None:
             if attempt == 1 and written == 1_000:
                 (tmp_path / "f").write_bytes(pattern(4_000, seed=1))
@@ -377,7 +389,7 @@ def test_source_that_changes_while_it_is_read_is_sent_anew(tmp_path: Path) -> No
     _fill(tmp_path, {"f": pattern(5_000)})
     storage = Storage()
 
-    with Engine() as engine:
+    with Engine(tuning=ONLY_LARGE) as engine:
         report = engine.whole(Upload(engine.adopt(storage), (str(tmp_path / "f"),), ""))
         assert files_of(storage) == {"f": pattern(4_000, seed=1)}
 
@@ -386,6 +398,8 @@ def test_source_that_changes_while_it_is_read_is_sent_anew(tmp_path: Path) -> No
 
 def test_source_that_another_file_takes_the_place_of_is_sent_anew(tmp_path: Path) -> None:
     class Storage(_Watched):
+        capabilities = STREAMS
+
         def on_write(self, path: str, attempt: int, written: int) -> None:
             if attempt == 1:
                 (tmp_path / "new").write_bytes(pattern(5_000, seed=1))
@@ -394,13 +408,15 @@ def test_source_that_another_file_takes_the_place_of_is_sent_anew(tmp_path: Path
     _fill(tmp_path, {"f": pattern(5_000)})
     storage = Storage()
 
-    with Engine() as engine:
+    with Engine(tuning=ONLY_LARGE) as engine:
         engine.whole(Upload(engine.adopt(storage), (str(tmp_path / "f"),), ""))
         assert files_of(storage) == {"f": pattern(5_000, seed=1)}
 
 
 def test_source_that_never_stops_changing_fails_by_name_and_leaves_nothing(tmp_path: Path) -> None:
     class Storage(_Watched):
+        capabilities = STREAMS
+
         def on_write(self, path: str, attempt: int, written: int) -> None:
             with (tmp_path / "log.txt").open("ab") as file:
                 file.write(b"more")
@@ -408,7 +424,7 @@ def test_source_that_never_stops_changing_fails_by_name_and_leaves_nothing(tmp_p
     _fill(tmp_path, {"log.txt": b"x"})
     storage = Storage()
 
-    with Engine() as engine:
+    with Engine(tuning=ONLY_LARGE) as engine:
         report = engine.report(Upload(engine.adopt(storage), (str(tmp_path / "log.txt"),), ""))
         assert files_of(storage) == {}
 
