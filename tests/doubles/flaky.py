@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import enum
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 
 from kegbrowser.backends.base import ListEntry, Page, RemoteFile, StorageBackend
 from kegbrowser.backends.errors import Cancelled, ConnectionLost, ServerFault, StorageError, Throttled
+from kegbrowser.backends.proofs import Digests, Proof
+from kegbrowser.backends.uploads import IncompleteUpload, Part, PartedUpload, UploadSpec
 
 
 class Fault(enum.Enum):
@@ -91,6 +93,27 @@ class FlakyBackend(StorageBackend):
         )
         return _FlakyWriter(self, inner)
 
+    def digests(self, path: str, *, etag: str = "") -> Digests:
+        self.before()
+        return self.inner.digests(path, etag=etag)
+
+    def begin_upload(self, spec: UploadSpec) -> PartedUpload:
+        self.before()
+        return _FlakyUpload(self, self.inner.begin_upload(spec))
+
+    def resume_upload(self, spec: UploadSpec, token: str, parts: Mapping[int, Part]) -> PartedUpload:
+        self.before()
+        return _FlakyUpload(self, self.inner.resume_upload(spec, token, parts))
+
+    def incomplete_uploads(self, path: str) -> Iterator[IncompleteUpload]:
+        self.before()
+        return self.inner.incomplete_uploads(path)
+
+    def discard_upload(self, path: str, token: str) -> None:
+        fault = self.before()
+        self.inner.discard_upload(path, token)
+        after(fault)
+
     def delete_folder(self, path: str) -> None:
         fault = self.before()
         self.inner.delete_folder(path)
@@ -165,6 +188,43 @@ class _FlakyWriter(RemoteFile):
     def _end(self) -> None:
         self.closed = True
         self._storage.count(-1)
+
+
+class _FlakyUpload(PartedUpload):
+    def __init__(self, storage: FlakyBackend, inner: PartedUpload) -> None:
+        self._storage = storage
+        self._inner = inner
+        self._is_over = False
+        self.token, self.part_bytes, self.parts = inner.token, inner.part_bytes, inner.parts
+        self.max_parallel = inner.max_parallel
+        storage.count(1)
+
+    def send(self, number: int, content: bytes, on_sent: Callable[[int], None]) -> Part:
+        fault = self._storage.before()
+        part = self._inner.send(number, content, on_sent)
+        after(fault)
+        return part
+
+    def commit(self) -> Proof:
+        fault = self._storage.before()
+        proof = self._inner.commit()
+        if fault is Fault.NONE:
+            self._end()
+        after(fault)
+        return proof
+
+    def discard(self) -> None:
+        self._end()
+        self._inner.discard()
+
+    def leave(self) -> None:
+        self._end()
+        self._inner.leave()
+
+    def _end(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._storage.count(-1)
 
 
 _BEFORE = (Fault.LOST, Fault.THROTTLED, Fault.BROKEN)

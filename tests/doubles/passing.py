@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from kegbrowser.backends.base import FileMode, ListEntry, Page, RemoteFile, StorageBackend
+from kegbrowser.backends.proofs import Digests, Proof
+from kegbrowser.backends.uploads import IncompleteUpload, Part, PartedUpload, UploadSpec
 
 
 class PassingBackend(StorageBackend):
@@ -36,6 +38,26 @@ class PassingBackend(StorageBackend):
         for page in self.inner.list_pages(path, recursive=recursive):
             yield page
             self.before("list_pages")
+
+    def digests(self, path: str, *, etag: str = "") -> Digests:
+        self.before("digests")
+        return self.inner.digests(path, etag=etag)
+
+    def begin_upload(self, spec: UploadSpec) -> PartedUpload:
+        self.before("begin_upload")
+        return PassingUpload(self, self.inner.begin_upload(spec))
+
+    def resume_upload(self, spec: UploadSpec, token: str, parts: Mapping[int, Part]) -> PartedUpload:
+        self.before("resume_upload")
+        return PassingUpload(self, self.inner.resume_upload(spec, token, parts))
+
+    def incomplete_uploads(self, path: str) -> Iterator[IncompleteUpload]:
+        self.before("incomplete_uploads")
+        return self.inner.incomplete_uploads(path)
+
+    def discard_upload(self, path: str, token: str) -> None:
+        self.before("discard_upload")
+        self.inner.discard_upload(path, token)
 
     def stat(self, path: str) -> ListEntry:
         self.before("stat")
@@ -117,3 +139,27 @@ class PassingFile(RemoteFile):
     def abort(self) -> None:
         self.closed = True
         self.inner.abort()
+
+
+class PassingUpload(PartedUpload):
+    """Passes everything on to another upload."""
+
+    def __init__(self, storage: PassingBackend, inner: PartedUpload) -> None:
+        self.storage = storage
+        self.inner = inner
+        self.token, self.part_bytes, self.parts = inner.token, inner.part_bytes, inner.parts
+        self.max_parallel = inner.max_parallel
+
+    def send(self, number: int, content: bytes, on_sent: Callable[[int], None]) -> Part:
+        self.storage.before("send")
+        return self.inner.send(number, content, on_sent)
+
+    def commit(self) -> Proof:
+        self.storage.before("commit")
+        return self.inner.commit()
+
+    def discard(self) -> None:
+        self.inner.discard()
+
+    def leave(self) -> None:
+        self.inner.leave()
