@@ -90,7 +90,10 @@ class JobJournal(Protocol):
         ...
 
     def plan(self, source: str, place: str, mark: SourceMark, *, overwrite: bool) -> int:
-        """Note a file that is to be moved and give it its number; the same source keeps its number over runs."""
+        """Note a file that is to be moved and give it its number.
+
+        The same source keeps its number over runs, and its token and parts, until `begin` or `end`; its state is PLANNED again.
+        """
         ...
 
     def begin(self, item: int, token: str, place: str) -> None:

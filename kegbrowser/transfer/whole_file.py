@@ -74,7 +74,8 @@ def _save_nameless(target: str, content: bytes, modified: datetime | None, permi
     try:
         _fill(fd, content, modified, permissions)
         try:
-            os.link(f"/proc/self/fd/{fd}", target, follow_symlinks=True)
+            # The folder's handle is not needed for an absolute path, but without one the link itself would not be followed.
+            os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd, follow_symlinks=True)
         except FileExistsError:
             raise
         except OSError as exc:

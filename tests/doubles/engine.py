@@ -17,6 +17,7 @@ from kegbrowser.transfer.events import Event, JobReport, Progress, Result
 from kegbrowser.transfer.jobs import Job
 from kegbrowser.transfer.local_context import LocalContext
 from kegbrowser.transfer.questions import Answer, Question
+from kegbrowser.transfer.records import JobJournal
 from kegbrowser.transfer.retry import RetryPolicy
 from kegbrowser.transfer.run import run_job
 from kegbrowser.transfer.tuning import Tuning
@@ -44,16 +45,17 @@ class Engine:
         events, questions: all that was told and asked.
         answers: taken one after the other; the last one again and again; none dismisses.
         tuning: of the jobs.
+        journal: remembers the job; None: nobody does.
     """
 
-    def __init__(self, *answers: Answer, tuning: Tuning = SMALL_PARTS) -> None:
+    def __init__(self, *answers: Answer, tuning: Tuning = SMALL_PARTS, journal: JobJournal | None = None) -> None:
         self.token = CancelToken()
         self.events: list[Event] = []
         self.questions: list[Question] = []
         self.answers = list(answers)
         self.tuning = tuning
         self.on_event: Callable[[Event], None] | None = None
-        self.context = LocalContext(self.token, on_event=self._take, on_question=self._answer)
+        self.context = LocalContext(self.token, on_event=self._take, on_question=self._answer, journal=journal)
 
     def __enter__(self) -> Self:
         return self
