@@ -201,7 +201,7 @@ def test_a_source_that_changes_during_a_move_is_kept() -> None:
         return Told(200, b"", facts | {"ETag": '"old"'})
 
     with scripted_server(answer) as server, scripted_storage(server) as storage:
-        with pytest.raises(SourceChanged, match="the old “from”.*changed meanwhile") as kept:
+        with pytest.raises(SourceChanged, match=r"the old “from”.*changed meanwhile") as kept:
             storage.rename("from", "to")
     assert "“to” is there" in kept.value.hint
 

@@ -354,7 +354,7 @@ def test_source_that_changes_on_the_server_is_fetched_anew(
     before, after = pattern(24 * MIB, 1), pattern(20 * MIB, 2)
     network_place.raw_put("f", before)
     proxy.faults.bytes_per_s = 20 * MIB  # so that it is surely not all on its way when it changes
-    engine = Engine(tuning=replace(TUNING, piece_bytes=64 * 1024, range_bytes=2 * MIB, range_threads=2))
+    engine = Engine(tuning=replace(TUNING, piece_bytes=64 * 1024, range_bytes=2 * MIB, parts=2, most_parts=2))
     changed = threading.Event()
 
     def change(_event: object) -> None:
