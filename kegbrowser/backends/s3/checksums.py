@@ -8,6 +8,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -99,6 +100,39 @@ def is_md5(answer: Mapping[str, Any], bucket: str) -> bool:
     if not _MD5.fullmatch(str(answer.get("ETag", "")).strip('"')) or bucket.endswith("--x-s3"):
         return False
     return not (answer.get("ServerSideEncryption") or "").startswith("aws:") and not answer.get("SSECustomerAlgorithm")
+
+
+class Comparison:
+    """Compares content that passes by with a checksum that the server said of all of it."""
+
+    def __init__(self, algorithm: str, expected: bytes) -> None:
+        self.algorithm = algorithm
+        self._expected = expected
+        self._crc32 = 0
+        self._hash = None if algorithm == "crc32" else hashlib.new(algorithm, usedforsecurity=False)
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> Comparison | None:
+        """By the cheapest of an answer's checksums that can be made here; None if there is none."""
+        if answer.get("ChecksumType", "FULL_OBJECT") != "FULL_OBJECT":
+            return None
+        for name in ("ChecksumCRC32", "ChecksumSHA1", "ChecksumSHA256"):
+            said = str(answer.get(name) or "")
+            if said and "-" not in said:
+                with suppress(ValueError):
+                    return cls(_IN_ANSWERS[name], base64.b64decode(said, validate=True))
+        return None
+
+    def update(self, piece: bytes | memoryview) -> None:
+        if self._hash is None:
+            self._crc32 = zlib.crc32(piece, self._crc32)
+        else:
+            self._hash.update(piece)
+
+    @property
+    def is_equal(self) -> bool:
+        made = self._crc32.to_bytes(4, "big") if self._hash is None else self._hash.digest()
+        return made == self._expected
 
 
 @lru_cache(maxsize=64)

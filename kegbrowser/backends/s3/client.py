@@ -5,18 +5,25 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import urllib3
+from botocore.credentials import Credentials
+from botocore.exceptions import NoCredentialsError
 
-from kegbrowser.backends._sockets import LiveSockets
+from kegbrowser import __version__
+from kegbrowser.backends._sockets import SEND_BYTES, LiveSockets
 from kegbrowser.backends.errors import AuthenticationFailed, Cancelled, InvalidName, ServerFault, StorageError
 from kegbrowser.backends.s3.deeds import Deed, readable
+from kegbrowser.backends.s3.lean import Lean
+from kegbrowser.backends.s3.routes import Routes
 from kegbrowser.backends.s3.sdk import client_config, sdk_session
 from kegbrowser.backends.s3.settings import Settings
+from kegbrowser.backends.s3.signing import Keys
 from kegbrowser.backends.s3.translate import SDK_ERRORS, translate
 
 log = logging.getLogger(__name__)
@@ -33,6 +40,9 @@ class S3Connection:
 
     Attributes:
         sockets: of all its requests.
+        routes: where our own requests go, and what they go over.
+        lean: sends them; None with a client that somebody else made, which is used as it is.
+        user_agent: how the requests name us.
         sends_checksums: None until the server has taken or refused one.
         whole_checksums: whether uploads in parts are begun with a checksum of the whole; False once the server refused one.
         conditional_writes: whether If-None-Match is known to be honoured; None: not known.
@@ -53,7 +63,11 @@ class S3Connection:
         self._lock = threading.Lock()
         self._cleaner: Any = None
         self._cleaning = 0
+        self._credentials: Any = None
         self._session = sdk_session(settings) if client is None else None
+        self.user_agent = f"kegbrowser/{__version__}"
+        self.routes = Routes(self, None if settings.anonymous else self._keys)
+        self.lean = Lean(self) if client is None else None
 
     @classmethod
     def of(cls, client: Any) -> S3Connection:
@@ -73,6 +87,41 @@ class S3Connection:
                 if self._client is None:
                     self._client = self._make(self.sockets, CONNECT_TIMEOUT_S, self.settings.timeout_s)
         return self._client
+
+    def get_object(self, **options: Any) -> dict[str, Any]:
+        """GetObject; ask for it inside `around`."""
+        client = self.client
+        answer = self.lean.get_object(options) if self.lean is not None else None
+        if answer is None:
+            answer = client.get_object(**options)
+        return answer
+
+    def put(
+        self,
+        operation: str,
+        options: dict[str, Any],
+        content: bytes | bytearray | memoryview,
+        on_sent: Callable[[int], None] | None = None,
+    ) -> dict[str, Any]:
+        """PutObject or UploadPart; call it inside `around`. `on_sent` as in `PartedUpload.send`."""
+        client = self.client
+        answer = self.lean.put(operation, options, content, on_sent) if self.lean is not None else None
+        if answer is not None:
+            return answer
+        for start in range(0, len(content) if on_sent is not None else 0, SEND_BYTES):
+            if on_sent is not None:
+                on_sent(min(SEND_BYTES, len(content) - start))
+        # A bytearray, because the SDK makes files of bytes, sends them in small blocks, and asks before each (“Expect:
+        # 100-continue”): a round trip more for every small file.
+        body = content if isinstance(content, bytearray) else bytearray(content)
+        send = client.put_object if operation == "PutObject" else client.upload_part
+        sent: dict[str, Any] = send(Body=body, **options)
+        return sent
+
+    @staticmethod
+    def now() -> float:
+        """Seconds, for measuring spans."""
+        return time.monotonic()
 
     @property
     def host(self) -> str:
@@ -138,6 +187,7 @@ class S3Connection:
         """Close what was opened here; a client that was given stays open."""
         with self._lock:
             if self._is_ours and self._client is not None:
+                self.routes.close()
                 self._client.close()
                 self.sockets.close()
 
@@ -168,6 +218,12 @@ class S3Connection:
                 f"There are no credentials for {self.host}.",
                 hint="Enter an access key, name an AWS profile, or choose anonymous access.",
             )
+        if settings.access_key_id:
+            self._credentials = Credentials(
+                settings.access_key_id, settings.secret_access_key, settings.session_token or None
+            )
+        elif not settings.anonymous:
+            self._credentials = session.get_credentials()
         client = session.create_client(
             "s3",
             region_name=settings.region or session.get_config_variable("region") or "us-east-1",
@@ -185,11 +241,24 @@ class S3Connection:
         # Amazon honours If-None-Match; elsewhere only a refusal proves it (some ignore it and overwrite).
         if (urlsplit(client.meta.endpoint_url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
             self.conditional_writes = True
-        client.meta.events.register("after-call.s3", self._look_at_server)
+        client.meta.events.register("after-call.s3", self._look_at_answer)
+        self.routes.install(client)
         return client
 
-    def _look_at_server(self, http_response: Any, **_rest: Any) -> None:
-        if not self.folds_names and http_response.headers.get("server", "").startswith("SeaweedFS"):
+    def _keys(self) -> Keys:
+        """What signs a request now; keys that are about to expire are renewed by it."""
+        credentials = self._credentials
+        if credentials is None:
+            raise NoCredentialsError
+        keys: Keys = credentials.get_frozen_credentials()
+        return keys
+
+    def _look_at_answer(self, http_response: Any, **_rest: Any) -> None:
+        self.look_at_server(http_response.headers.get("server", ""))
+
+    def look_at_server(self, name: str) -> None:
+        """Learn from how the server calls itself."""
+        if not self.folds_names and name.startswith("SeaweedFS"):
             self.folds_names = True
 
 

@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from kegbrowser.backends.errors import Cancelled, ConnectionLost, NotSupported, ServerFault
+from kegbrowser.backends.s3.checksums import crc32_text
 from kegbrowser.backends.s3.client import S3Connection
 from kegbrowser.backends.s3.deeds import Deed
-from kegbrowser.backends.s3.sending import Target, send_checked
+from kegbrowser.backends.s3.sending import CRC32, Target, send_part
 
 log = logging.getLogger(__name__)
 
@@ -142,12 +143,8 @@ class PartSender:
             self._connection.sockets.check()
 
     def _put_part(self, number: int, data: bytearray) -> dict[str, Any]:
-        target = self._target
-        fixed = {"Bucket": target.bucket, "Key": target.key, "UploadId": self._upload_id, "PartNumber": number}
-        with self._connection.around(target.deed):
-            answer = send_checked(self._connection, "upload_part", fixed, data)
-            self._connection.expect(answer, "ETag", target.deed)
-        part = {"PartNumber": number, "ETag": answer["ETag"]}
-        if answer.get("ChecksumCRC32"):
-            part["ChecksumCRC32"] = answer["ChecksumCRC32"]
+        sent = send_part(self._connection, self._target, self._upload_id, number - 1, data)
+        part: dict[str, Any] = {"PartNumber": number, "ETag": f'"{sent.part.tag}"'}
+        if sent.by == CRC32:
+            part["ChecksumCRC32"] = crc32_text(sent.part.crc32)
         return part

@@ -157,7 +157,7 @@ class S3Reader(S3FileBase):
             options["IfMatch"] = f'"{self._etag}"'
         with self._connection.around(self._deed):
             try:
-                answer = self._connection.client.get_object(Bucket=self.bucket, Key=self.filename, **options)
+                answer = self._connection.get_object(Bucket=self.bucket, Key=self.filename, **options)
             except ClientError as exc:
                 if http_status(exc) == 416:
                     raise _BehindTheEnd from exc

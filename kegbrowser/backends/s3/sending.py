@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from kegbrowser.backends._sockets import SEND_BYTES
 from kegbrowser.backends.errors import AlreadyExists, CheckFailed
 from kegbrowser.backends.proofs import ALGORITHMS
 from kegbrowser.backends.s3.answers import error_code, http_status
@@ -123,7 +122,7 @@ class Target:
             raise AlreadyExists(self.deed.sentence("the name is taken"), path=self.deed.path)
 
     def _send(self, connection: S3Connection, options: dict[str, Any], data: bytearray) -> None:
-        connection.expect(send_checked(connection, "put_object", options, data), "ETag", self.deed)
+        connection.expect(send_checked(connection, "PutObject", options, data), "ETag", self.deed)
 
     def _under_condition(self, connection: S3Connection, request: Callable[[dict[str, str]], object]) -> None:
         self.look_before(connection)
@@ -140,25 +139,36 @@ class Target:
                 connection.conditional_writes = False
 
 
-def send_checked(connection: S3Connection, operation: str, fixed: dict[str, Any], data: bytearray) -> Any:
-    """Send data with its CRC32, which the server compares; with its MD5 to a server that refuses such a request.
+def send_checked(
+    connection: S3Connection,
+    operation: str,
+    options: dict[str, Any],
+    content: bytes | bytearray | memoryview,
+    value: int | None = None,
+    on_sent: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Send content with its CRC-32, which the server compares; with its MD5 to a server that refuses such a request.
 
     Given as a header, it also keeps the SDK from sending the body in chunks with a trailer, which is slower and which
-    fewer servers know. A bytearray, because the SDK makes files of bytes, sends them in small blocks, and asks before each
-    (“Expect: 100-continue”): a round trip more for every small file.
+    fewer servers know.
+
+    Args:
+        operation: PutObject or UploadPart.
+        value: the CRC-32 if it is known.
     """
-    send = getattr(connection.client, operation)
-    if connection.sends_checksums is False:
-        return send(Body=data, ContentMD5=md5_text(data), **fixed)
-    try:
-        answer = send(Body=data, ChecksumCRC32=crc32(data), **fixed)
-    except ClientError as exc:
-        if connection.sends_checksums or not (is_refused_option(exc) or error_code(exc) == "SignatureDoesNotMatch"):
-            raise
-        answer = send(Body=data, ContentMD5=md5_text(data), **fixed)
-        connection.sends_checksums = False
-        return answer
-    connection.sends_checksums = True
+    if connection.sends_checksums is not False:
+        said = crc32(content) if value is None else crc32_text(value)
+        try:
+            answer = connection.put(operation, {**options, "ChecksumCRC32": said}, content, on_sent)
+        except ClientError as exc:
+            is_about_it = is_refused_option(exc) or error_code(exc) == "SignatureDoesNotMatch"
+            if connection.sends_checksums or not is_about_it:
+                raise
+        else:
+            connection.sends_checksums = True
+            return answer
+    answer = connection.put(operation, {**options, "ContentMD5": md5_text(content)}, content, on_sent)
+    connection.sends_checksums = False
     return answer
 
 
@@ -168,7 +178,7 @@ def send_part(
     upload_id: str,
     number: int,
     content: bytes | bytearray | memoryview,
-    on_sent: Callable[[int], None],
+    on_sent: Callable[[int], None] | None = None,
 ) -> SentPart:
     """Send part `number` (from 0) and compare what the server says of it.
 
@@ -177,20 +187,37 @@ def send_part(
     """
     deed, value = target.deed, zlib.crc32(content)
     where = {"Bucket": target.bucket, "Key": target.key, "UploadId": upload_id, "PartNumber": number + 1}
-    for start in range(0, len(content), SEND_BYTES):
-        on_sent(min(SEND_BYTES, len(content) - start))
     with connection.around(deed):
-        answer = send_checked(connection, "upload_part", where, bytearray(content))
+        answer = send_checked(connection, "UploadPart", where, content, value, on_sent)
         connection.expect(answer, "ETag", deed)
+    by = compared_by(connection, target, answer, content, value)
+    return SentPart(Part(number, len(content), value, str(answer["ETag"]).strip('"')), by)
+
+
+def compared_by(
+    connection: S3Connection,
+    target: Target,
+    answer: Mapping[str, Any],
+    content: bytes | bytearray | memoryview,
+    value: int,
+) -> str:
+    """The name of the checksum by which the server's word on what it took was compared; "" if it gave none.
+
+    Args:
+        value: the content's CRC-32.
+
+    Raises:
+        CheckFailed: it took something else.
+    """
+    if said := answer.get("ChecksumCRC32"):
+        if said != crc32_text(value):
+            reason = f"what arrived at {connection.host} is not what was sent"
+            raise CheckFailed(target.deed.sentence(reason), path=target.deed.path)
+        return CRC32
     etag = str(answer["ETag"]).strip('"')
-    said, by = answer.get("ChecksumCRC32"), ""
-    if said and said != crc32_text(value):
-        raise CheckFailed(deed.sentence(f"what arrived at {connection.host} is not what was sent"), path=deed.path)
-    if said:
-        by = CRC32
-    elif is_md5(answer, target.bucket) and hashlib.md5(content, usedforsecurity=False).hexdigest() == etag:
-        by = MD5
-    return SentPart(Part(number, len(content), value, etag), by)
+    if is_md5(answer, target.bucket) and hashlib.md5(content, usedforsecurity=False).hexdigest() == etag:
+        return MD5
+    return ""
 
 
 def _algorithm(connection: S3Connection) -> dict[str, str]:
