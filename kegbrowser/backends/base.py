@@ -33,7 +33,7 @@ from types import TracebackType
 from typing import Self
 
 from kegbrowser.backends.batches import FileResult, ReadRequest, WriteRequest
-from kegbrowser.backends.errors import FileNotFoundInStorageError, NotSupported, StorageError
+from kegbrowser.backends.errors import FileNotFoundInStorageError, NotSupported, SourceChanged, StorageError
 from kegbrowser.backends.one_by_one import read_one_by_one, write_one_by_one
 from kegbrowser.backends.proofs import Digests
 from kegbrowser.backends.uploads import IncompleteUpload, Part, PartedUpload, UploadSpec
@@ -394,6 +394,9 @@ class StorageBackend(ABC):
             FileNotFoundInStorageError: no such file.
             SourceChanged: its mark is no longer `etag`.
         """
+        entry = self.stat(path)
+        if etag and entry.etag and entry.etag != etag:
+            raise SourceChanged(f"“{entry.name}” was changed meanwhile.", path=path)
         return Digests()
 
     # -- many small files --------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from tests.servers.faulty_proxy import FaultyProxy
 KINDS = ("local", "memory", "s3", "azure", "sftp")
 NETWORK_KINDS = ("s3", "azure", "sftp")
 ACCOUNT_KINDS = ("s3", "azure")
+PARTED_KINDS = ("memory", "s3", "azure", "sftp")
+"""Local files are written as one stream: there is no connection to lose."""
 
 
 def _open(request: pytest.FixtureRequest) -> AbstractContextManager[Place]:
@@ -39,6 +41,13 @@ def lasting_place(request: pytest.FixtureRequest) -> Iterator[Place]:
 @pytest.fixture(params=NETWORK_KINDS)
 def network_place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """An empty place, for each backend with a server."""
+    with _open(request) as opened:
+        yield opened
+
+
+@pytest.fixture(params=PARTED_KINDS)
+def parted_place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """An empty place, for each backend that takes uploads in parts."""
     with _open(request) as opened:
         yield opened
 

@@ -67,6 +67,8 @@ class MemoryUpload(PartedUpload):
         return _part(number, kept)
 
     def commit(self) -> Proof:
+        if self._is_over:
+            return Proof.verified("CRC-32")
         if self._stop.is_set():
             raise Cancelled
         with self._store.lock:
