@@ -194,10 +194,11 @@ class Wire:
             data += piece
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes of a body; b"" only at the connection's end."""
+        """Up to `size` bytes of a body, which must have so many left; b"" only at the connection's end."""
         if self.rest:
-            piece, self.rest = self.rest[:size], self.rest[size:]
-            return piece
+            first, self.rest = self.rest[:size], self.rest[size:]
+            missing = min(size, FIRST_PIECE_BYTES) - len(first)
+            return first if missing <= 0 else first + self._receive(missing, had_any=True, wait_for_all=True)
         if self._is_tls:
             return self._fill(min(size, TLS_FILL_BYTES))
         wanted = min(size, self._piece_bytes)
