@@ -69,6 +69,8 @@ class Quirks:
         loops: each page's token leads to the same page.
         forgets_copies: says that a copy is made, and makes none.
         smallest_part: bytes of a part but the last.
+        tells_no_checksums: gives none in its answers.
+        closes_silently_after: so many answers come over a connection, then it is closed without a word.
     """
 
     refuses_checksums: bool = False
@@ -81,6 +83,8 @@ class Quirks:
     loops: bool = False
     forgets_copies: bool = False
     smallest_part: int = 5 * 1024 * 1024
+    tells_no_checksums: bool = False
+    closes_silently_after: int | None = None
 
 
 class ExactS3:
@@ -159,6 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = 256 * 1024  # headers and body in one packet: else each answer waits 40 ms for an acknowledgement
     server: _Server
+    answers = 0
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing."""
@@ -367,7 +372,7 @@ class _Handler(BaseHTTPRequestHandler):
                 raise _Refused(416, "InvalidRange")
             headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
             content, status = content[first : last + 1], 206
-        elif self.headers.get("x-amz-checksum-mode") == "ENABLED":
+        elif self.headers.get("x-amz-checksum-mode") == "ENABLED" and not quirks.tells_no_checksums:
             headers["x-amz-checksum-crc32"] = _crc(b"other" if quirks.wrong_crc else content)
         self._answer(status, content, headers, cut_at=quirks.cuts_bodies_at if self.command == "GET" else None)
 
@@ -395,7 +400,8 @@ class _Handler(BaseHTTPRequestHandler):
         if answer:
             self._xml(answer)
         else:
-            told = {} if self.store.quirks.refuses_checksums else {"x-amz-checksum-crc32": _crc(content)}
+            is_silent = self.store.quirks.refuses_checksums or self.store.quirks.tells_no_checksums
+            told = {} if is_silent else {"x-amz-checksum-crc32": _crc(content)}
             self._answer(200, headers={"ETag": f'"{stored.etag}"', **told})
 
     def _begin_or_complete(self) -> None:
@@ -453,6 +459,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self._next(self.store.lost) is not None:
             self.close_connection = True
             return
+        self.answers += 1
+        if self.answers == self.store.quirks.closes_silently_after:
+            self.close_connection = True
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)

@@ -46,6 +46,8 @@ class S3Connection:
         sends_checksums: None until the server has taken or refused one.
         whole_checksums: whether uploads in parts are begun with a checksum of the whole; False once the server refused one.
         conditional_writes: whether If-None-Match is known to be honoured; None: not known.
+        has_tried_conditions: whether it was tried to find that out.
+        marks_are_md5: False once a mark that looked like an MD5 was none.
         deletes_batches: whether DeleteObjects works.
         folds_names: whether the server is known to take several keys for one (SeaweedFS: `a//b`, `/a/b`, `a\\b` and `a/b`).
     """
@@ -56,6 +58,8 @@ class S3Connection:
         self.sends_checksums: bool | None = None
         self.whole_checksums = True
         self.conditional_writes: bool | None = None
+        self.has_tried_conditions = False
+        self.marks_are_md5 = True
         self.deletes_batches = True
         self.folds_names = False
         self._client = client

@@ -123,7 +123,7 @@ class Lean:
                 return answer
             raise self._refusal(route, wire, head, "GetObject")
         except Unusual as exc:
-            routes.miss(bucket, str(exc))
+            routes.miss(bucket, route, str(exc))
             return None
 
     def put(
@@ -149,7 +149,7 @@ class Lean:
                 return facts_of(head)
             raise self._refusal(route, wire, head, operation)
         except Unusual as exc:
-            routes.miss(bucket, str(exc))
+            routes.miss(bucket, route, str(exc))
             return None
 
     # -- private ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,9 @@ from botocore.exceptions import ClientError
 
 from kegbrowser.backends.base import FileMode
 from kegbrowser.backends.errors import ConnectionLost, ServerFault, SourceChanged
+from kegbrowser.backends.proofs import ALGORITHMS
 from kegbrowser.backends.s3.answers import http_status
+from kegbrowser.backends.s3.checksums import Comparison
 from kegbrowser.backends.s3.client import S3Connection
 from kegbrowser.backends.s3.deeds import Deed
 from kegbrowser.backends.s3.files import S3FileBase
@@ -64,6 +66,7 @@ class S3Reader(S3FileBase):
         self._offset = self._position = offset
         self._total = -1
         self._body: Any = None
+        self._compared_by = ""
         self._left = 0  # of the running request
         try:
             if offset == 0 and length is None:
@@ -83,6 +86,11 @@ class S3Reader(S3FileBase):
     def etag(self) -> str:
         """The mark of the version that is read, without quotes; "" if the server gave none."""
         return self._etag
+
+    @property
+    def compared_by(self) -> str:
+        """The name of the checksum by which the whole content is compared at its end; "" if there is none."""
+        return self._compared_by
 
     def read(self, size: int) -> bytes:
         self._check_open()
@@ -165,6 +173,8 @@ class S3Reader(S3FileBase):
         self._body = answer["Body"]
         self._connection.expect(answer, "ETag", self._deed)
         self._take_etag(answer)
+        if "ChecksumMode" in options and (comparison := Comparison.of(answer)) is not None:
+            self._compared_by = ALGORITHMS[comparison.algorithm]
         total = answer.get("ContentLength")
         content_range = _CONTENT_RANGE.fullmatch(answer.get("ContentRange") or "")
         if total is None:

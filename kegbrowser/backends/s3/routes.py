@@ -78,6 +78,10 @@ class Routes:
 
     Args:
         keys: what signs; None for anonymous access.
+
+    Attributes:
+        clock: what requests are dated by.
+        known: the routes by bucket, as far as they were asked for.
     """
 
     def __init__(self, connection: S3Connection, keys: Callable[[], Keys] | None) -> None:
@@ -85,7 +89,7 @@ class Routes:
         self._connection = connection
         self._keys = keys
         self._lock = threading.Lock()
-        self._routes: dict[str, Route | None] = {}
+        self.known: dict[str, Route | None] = {}
         self._misses: dict[str, int] = {}
         self._idle: dict[str, list[Wire]] = {}
         self._signers: dict[tuple[str, str], Signer] = {}
@@ -100,21 +104,23 @@ class Routes:
     def of(self, bucket: str) -> Route | None:
         """The bucket's route; None: only the SDK knows how to reach it. Call it inside `around`."""
         try:
-            return self._routes[bucket]
+            return self.known[bucket]
         except KeyError:
             route = self._ask(bucket)
             with self._lock:
                 if self._misses.get(bucket, 0) >= MOST_MISSES:
                     route = None
-                self._routes[bucket] = route
+                self.known[bucket] = route
             return route
 
-    def miss(self, bucket: str, why: str) -> None:
+    def miss(self, bucket: str, route: Route, why: str) -> None:
         """An answer was not understood: the route is asked for again, or given up."""
-        log.info("the bucket %s: %s; the request goes by way of the SDK", bucket, why)
         with self._lock:
+            if self.known.get(bucket) is not route:
+                return
             self._misses[bucket] = self._misses.get(bucket, 0) + 1
-            self._routes.pop(bucket, None)
+            del self.known[bucket]
+        log.info("the bucket %s: %s; the request goes by way of the SDK", bucket, why)
 
     # -- wires -----------------------------------------------------------------------------------------------------------
 

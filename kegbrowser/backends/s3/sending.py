@@ -7,6 +7,7 @@ import mimetypes
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -63,10 +64,17 @@ class Target:
         deed = Deed("write", "write", bucket, key, path, if_condition_fails=AlreadyExists)
         return cls(bucket, key, deed, overwrite, content_type or guess_content_type(key))
 
-    def put(self, connection: S3Connection, data: bytearray) -> None:
-        """Write the whole file in one request."""
+    def put(self, connection: S3Connection, content: bytes | bytearray) -> str:
+        """Write the whole file in one request; returns the name of the checksum that was compared, "" for none."""
         fixed = {"Bucket": self.bucket, "Key": self.key, "ContentType": self.content_type}
-        self._under_condition(connection, lambda more: self._send(connection, {**fixed, **more}, data))
+        answer: dict[str, Any] = {}
+
+        def request(more: dict[str, str]) -> None:
+            answer.update(send_checked(connection, "PutObject", {**fixed, **more}, content))
+            connection.expect(answer, "ETag", self.deed)
+
+        self._under_condition(connection, request)
+        return compared_by(connection, self, answer, content, zlib.crc32(content))
 
     def begin(self, connection: S3Connection) -> tuple[str, str]:
         """Begin a multipart upload; returns its id, and how the checksum of the whole will be made ("" if the server does not
@@ -120,9 +128,6 @@ class Target:
             return
         if find_head(connection, self.deed) is not None:
             raise AlreadyExists(self.deed.sentence("the name is taken"), path=self.deed.path)
-
-    def _send(self, connection: S3Connection, options: dict[str, Any], data: bytearray) -> None:
-        connection.expect(send_checked(connection, "PutObject", options, data), "ETag", self.deed)
 
     def _under_condition(self, connection: S3Connection, request: Callable[[dict[str, str]], object]) -> None:
         self.look_before(connection)
@@ -236,7 +241,15 @@ def is_refused_option(exc: ClientError) -> bool:
 
 def guess_content_type(key: str) -> str:
     """The media type by the name's ending."""
-    kind, encoding = mimetypes.guess_type(key.rpartition("/")[2], strict=False)
+    name = key.rpartition("/")[2]
+    pieces = name.rsplit(".", 2)
+    # Only the last two endings count, and there are few of them.
+    return _guess(f"x.{'.'.join(pieces[1:])}" if pieces[0] and len(pieces) > 1 else name)
+
+
+@lru_cache(maxsize=1024)
+def _guess(name: str) -> str:
+    kind, encoding = mimetypes.guess_type(name, strict=False)
     if encoding:
         return f"application/{'gzip' if encoding == 'gzip' else f'x-{encoding}'}"
     return kind or "application/octet-stream"

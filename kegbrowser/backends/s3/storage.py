@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,6 +21,7 @@ from kegbrowser.backends.base import (
     as_folder,
     split_path,
 )
+from kegbrowser.backends.batches import FileResult, ReadRequest, WriteRequest
 from kegbrowser.backends.errors import (
     AlreadyExists,
     FileNotFoundInStorageError,
@@ -32,7 +33,7 @@ from kegbrowser.backends.errors import (
     SourceChanged,
 )
 from kegbrowser.backends.proofs import Digests
-from kegbrowser.backends.s3 import uploads
+from kegbrowser.backends.s3 import small_files, uploads
 from kegbrowser.backends.s3.buckets import Buckets
 from kegbrowser.backends.s3.changing import copy_key, delete_key, delete_keys, delete_unchanged, refuse_same_object
 from kegbrowser.backends.s3.checksums import digests_of
@@ -215,6 +216,16 @@ class S3Storage(StorageBackend):
             raise SourceChanged(deed.sentence("it was changed meanwhile"), path=path)
         return digests_of(head, place.bucket)
 
+    # -- many small files --------------------------------------------------------------------------------------------
+
+    def read_files(self, requests: Iterator[ReadRequest | None], in_flight: Callable[[], int]) -> Iterator[FileResult]:
+        return small_files.read_files(self._connection, requests, in_flight, self._file)
+
+    def write_files(
+        self, requests: Iterator[WriteRequest | None], in_flight: Callable[[], int]
+    ) -> Iterator[FileResult]:
+        return small_files.write_files(self._connection, requests, in_flight, self._aim)
+
     # -- uploads in parts --------------------------------------------------------------------------------------------
 
     def begin_upload(self, spec: UploadSpec) -> PartedUpload:
@@ -334,9 +345,14 @@ class S3Storage(StorageBackend):
             raise IsAFolder(f"{what}: only folders and files in buckets can be used here.", path=path)
         return place
 
-    def _target(self, spec: UploadSpec) -> Target:
-        place = self._file(spec.path)
-        return Target.of(place.bucket, place.key, spec.path, overwrite=spec.overwrite, content_type=spec.content_type)
+    def _target(self, file: UploadSpec | WriteRequest) -> Target:
+        place = self._file(file.path)
+        return Target.of(place.bucket, place.key, file.path, overwrite=file.overwrite, content_type=file.content_type)
+
+    def _aim(self, request: WriteRequest) -> Target:
+        target = self._target(request)
+        self._prepare_writing(target.deed)
+        return target
 
     def _incomplete(self, place: Place) -> Iterator[IncompleteUpload]:
         deed = place.deed("list the unfinished uploads of", "list")

@@ -37,6 +37,10 @@ class Unusual(Exception):
     """The answer is not of the kind that is understood here; what it means must be found out by way of the SDK."""
 
 
+class Unclear(Unusual):
+    """What the answer means must be found out by way of the SDK, though it came from the right place."""
+
+
 class Stale(Exception):
     """The server had closed the kept connection: nothing of an answer came."""
 
