@@ -44,12 +44,14 @@ class Listing:
         client: not used by anybody else until the listing has ended.
         real: of the server.
         recursive: go into folders, never through links.
+        tolerant: pass over folders below that are refused.
     """
 
-    def __init__(self, client: Client, real: bytes, *, recursive: bool) -> None:
+    def __init__(self, client: Client, real: bytes, *, recursive: bool, tolerant: bool = False) -> None:
         self._client = client
         self._real = real
         self._recursive = recursive
+        self._tolerant = tolerant
         self._ahead: deque[_Folder] = deque()
         self._to_open = deque([""])
 
@@ -97,8 +99,8 @@ class Listing:
             self._look_ahead()
             self._begin(folder)
         if folder.refusal is not None:
-            if folder.below and folder.refusal.code == NO_SUCH_FILE:
-                return  # deleted since its name was listed
+            if folder.below and (self._tolerant or folder.refusal.code == NO_SUCH_FILE):
+                return  # deleted since its name was listed, or not ours to see
             raise Refused(folder.below) from folder.refusal
         try:
             while True:

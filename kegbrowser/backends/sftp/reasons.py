@@ -11,12 +11,23 @@ from kegbrowser.backends.errors import (
     InvalidName,
     IsAFolder,
     NotAFolder,
+    QuotaExceeded,
     StorageError,
 )
 from kegbrowser.backends.sftp import wire
 from kegbrowser.backends.sftp.client import Client
 from kegbrowser.backends.sftp.publishing import facts_of
-from kegbrowser.backends.sftp.translate import PERMISSION, SftpEnd, SftpStatus, shown
+from kegbrowser.backends.sftp.translate import (
+    FAILURE,
+    NO_SUCH_FILE,
+    PERMISSION,
+    SESSION_ERRORS,
+    SftpEnd,
+    SftpStatus,
+    shown,
+)
+
+NEARLY_FULL_BYTES = 4 * 1024 * 1024
 
 
 def not_listed(client: Client, real: bytes, path: str) -> StorageError | None:
@@ -72,6 +83,16 @@ def no_folder_above(client: Client, real: bytes, path: str, verb: str) -> Storag
     return None
 
 
+def not_written(client: Client, status: SftpStatus, target: bytes, path: str) -> StorageError | None:
+    """A bare "failure" while writing is mostly a full disk."""
+    with suppress(*SESSION_ERRORS):
+        if status.code == NO_SUCH_FILE:
+            return no_folder_above(client, target, path, "save")
+        if status.code == FAILURE and client.has(wire.FREE_SPACE) and _is_full(client, target):
+            return QuotaExceeded(f"Could not save “{shown(path)}”: the disk of the server is full.", path=path)
+    return None
+
+
 def not_renamed(
     client: Client, status: SftpStatus, old: bytes, new: bytes, source: str, target: str
 ) -> StorageError | None:
@@ -108,6 +129,17 @@ def _not_replaced(
     if taken.is_folder and _holds_something(client, new):
         return FolderNotEmpty(f"Could not replace “{shown(target)}”: the folder is not empty.", path=target)
     return AlreadyExists(f"“{shown(target)}” exists already.", path=target)
+
+
+def _is_full(client: Client, target: bytes) -> bool:
+    try:
+        answer = client.extended(wire.FREE_SPACE, target.rpartition(b"/")[0] or b".")
+    except SftpStatus:
+        return False
+    _block, fragment, _blocks, _free, available, _files, _free_files, available_files = (
+        answer.uint64() for _field in range(8)
+    )
+    return available * fragment < NEARLY_FULL_BYTES or available_files == 0
 
 
 def _holds_something(client: Client, folder: bytes) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from kegbrowser.backends.errors import (
     NotSupported,
     StorageError,
 )
-from kegbrowser.backends.sftp import copying, publishing, reasons, removing, wire
+from kegbrowser.backends.sftp import copying, links, publishing, reasons, removing, uploads, wire
 from kegbrowser.backends.sftp.client import Client
 from kegbrowser.backends.sftp.listing import Listing, Refused, entry_of, owner_by_id
 from kegbrowser.backends.sftp.reader import SftpReader
@@ -35,6 +35,7 @@ from kegbrowser.backends.sftp.target import Target
 from kegbrowser.backends.sftp.translate import NO_SUCH_FILE, SftpStatus, shown, status_error, translated
 from kegbrowser.backends.sftp.wire import Attributes
 from kegbrowser.backends.sftp.writer import SftpWriter
+from kegbrowser.backends.uploads import IncompleteUpload, Part, PartedUpload, UploadSpec
 
 DELETES_AHEAD = 64
 
@@ -68,6 +69,9 @@ class SFTPStorage(StorageBackend):
         real_folders=True,
         set_modified=True,
         permissions=True,
+        parallel_parts=True,
+        resumable=True,
+        links=True,
         max_name_bytes=publishing.MAX_NAME_BYTES,
         max_path_bytes=4096,
     )
@@ -139,26 +143,44 @@ class SFTPStorage(StorageBackend):
         modified: datetime | None = None,
         content_type: str = "",
     ) -> RemoteFile:
-        if path.endswith("/") or not path:
-            raise InvalidName(f"Could not save “{shown(path)}”: this is the name of a folder.", path=path)
         return SftpWriter(
             path,
-            self._real(path, "save"),
+            self._real_new_file(path),
             self._sessions,
-            lambda why: self._translated("save", path, why),
+            self._saving(path),
             overwrite=overwrite,
             modified=modified,
         )
 
+    # -- uploads in parts --------------------------------------------------------------------------------------------
+
+    def begin_upload(self, spec: UploadSpec) -> PartedUpload:
+        return uploads.begin(spec, self._real_new_file(spec.path), self._sessions, self._saving(spec.path))
+
+    def resume_upload(self, spec: UploadSpec, token: str, parts: Mapping[int, Part]) -> PartedUpload:
+        real = self._real_new_file(spec.path)
+        return uploads.resume(spec, real, token, parts, self._sessions, self._saving(spec.path))
+
+    def incomplete_uploads(self, path: str) -> Iterator[IncompleteUpload]:
+        return uploads.incomplete(as_folder(path), self._pages(path, recursive=True, tolerant=True))
+
+    def discard_upload(self, path: str, token: str) -> None:
+        real = self._real_new_file(path)
+        with self._translated("clean up", path), self._sessions.client() as client:
+            uploads.remove(client, real, path, token)
+
     # -- listing -----------------------------------------------------------------------------------------------------
 
     def list_pages(self, path: str, *, recursive: bool = False) -> Iterator[Page]:
+        return self._pages(path, recursive=recursive)
+
+    def _pages(self, path: str, *, recursive: bool, tolerant: bool = False) -> Iterator[Page]:
         real = self._real(as_folder(path), "list")
         with self._translated("list", path):
             session = self._sessions.take()
         has_ended = False
         try:
-            pages = Listing(session, real, recursive=recursive).pages()
+            pages = Listing(session, real, recursive=recursive, tolerant=tolerant).pages()
             while True:
                 with self._translated("list", path):
                     try:
@@ -264,6 +286,13 @@ class SFTPStorage(StorageBackend):
                 return
             copying.copy(self._sessions, client, source, target, old, new, overwrite=overwrite)
 
+    def make_link(self, path: str, target: str) -> None:
+        real = self._real_new_file(path)
+        if not target or "\0" in target:
+            raise InvalidName(f"Could not make the link “{shown(path)}”: it leads nowhere.", path=path)
+        with self._translated("make", path), self._sessions.client() as client:
+            links.make(client, real, target.encode("utf-8", "surrogateescape"), path)
+
     def interrupt(self) -> None:
         self._sessions.interrupt()
 
@@ -290,6 +319,14 @@ class SFTPStorage(StorageBackend):
         if path.endswith("/") or not path:
             raise IsAFolder(f"Could not {verb} “{shown(path)}”: it is a folder.", path=path)
         return real
+
+    def _real_new_file(self, path: str) -> bytes:
+        if path.endswith("/") or not path:
+            raise InvalidName(f"Could not save “{shown(path)}”: this is the name of a folder.", path=path)
+        return self._real(path, "save")
+
+    def _saving(self, path: str) -> uploads.Translated:
+        return lambda why: self._translated("save", path, why)
 
     def _translated(
         self, verb: str, path: str, why: Callable[[SftpStatus], StorageError | None] | None = None

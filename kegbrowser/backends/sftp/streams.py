@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kegbrowser.backends.sftp import wire
@@ -145,18 +146,25 @@ class WriteBehind:
 
     Memory: one request of 255 KiB, and what the kernel and the channel's window hold.
 
+    Args:
+        offset: where the first byte belongs.
+        on_sent: called with the length of each request before it goes out; may wait, or raise.
+
     Attributes:
-        offset: how much was given so far.
+        offset: where the next byte belongs.
     """
 
-    def __init__(self, client: Client, handle: bytes) -> None:
-        self.offset = 0
+    def __init__(
+        self, client: Client, handle: bytes, offset: int = 0, on_sent: Callable[[int], None] = lambda count: None
+    ) -> None:
+        self.offset = offset
+        self._on_sent = on_sent
         self._client = client
         self._handle = handle
         self._flying: deque[Reply] = deque()
         self._refusal: SftpStatus | None = None
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Send all of it.
 
         Raises:
@@ -167,6 +175,7 @@ class WriteBehind:
             while len(self._flying) >= DEPTH:
                 self._take_answer()
             piece = bytes(view[start : start + most])
+            self._on_sent(len(piece))
             self._flying.append(self._client.send(wire.WRITE, self._handle, Uint64(self.offset), piece))
             self.offset += len(piece)
 

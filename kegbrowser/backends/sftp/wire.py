@@ -8,7 +8,18 @@ from dataclasses import dataclass
 
 INIT, VERSION = 1, 2
 OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT, SETSTAT, FSETSTAT = 3, 4, 5, 6, 7, 8, 9, 10
-OPENDIR, READDIR, REMOVE, MKDIR, RMDIR, REALPATH, STAT, RENAME, READLINK = 11, 12, 13, 14, 15, 16, 17, 18, 19
+OPENDIR, READDIR, REMOVE, MKDIR, RMDIR, REALPATH, STAT, RENAME, READLINK, SYMLINK = (
+    11,
+    12,
+    13,
+    14,
+    15,
+    16,
+    17,
+    18,
+    19,
+    20,
+)
 STATUS, HANDLE, DATA, NAME, ATTRS = 101, 102, 103, 104, 105
 EXTENDED, EXTENDED_REPLY = 200, 201
 
@@ -105,6 +116,10 @@ class Answer:
         if self._at > len(self._body):
             raise struct.error("a string that is longer than its answer")
         return self._body[start : self._at]
+
+    def rest(self) -> bytes:
+        """All that was not taken yet."""
+        return self._body[self._at :]
 
     def attributes(self) -> Attributes:
         flags = self.uint32()

@@ -10,18 +10,15 @@ from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 
 from kegbrowser.backends.base import FileMode, RemoteFile
-from kegbrowser.backends.errors import ConnectionLost, FileNotFoundInStorageError, QuotaExceeded, StorageError
-from kegbrowser.backends.sftp import parts, wire
+from kegbrowser.backends.errors import ConnectionLost, FileNotFoundInStorageError, StorageError
+from kegbrowser.backends.sftp import parts, reasons, wire
 from kegbrowser.backends.sftp.publishing import facts_of, is_same_file, part_name, publish
-from kegbrowser.backends.sftp.reasons import no_folder_above
 from kegbrowser.backends.sftp.sessions import Session, Sessions
 from kegbrowser.backends.sftp.streams import WriteBehind
-from kegbrowser.backends.sftp.translate import FAILURE, NO_SUCH_FILE, SESSION_ERRORS, SftpStatus, shown
+from kegbrowser.backends.sftp.translate import SESSION_ERRORS, SftpStatus, shown
 
 PAUSES_S = (0.0, 0.3, 1.0)
 """Before each of the tries to give a file its name over a new connection."""
-
-NEARLY_FULL_BYTES = 4 * 1024 * 1024
 
 Why = Callable[[SftpStatus], StorageError | None]
 Translated = Callable[[Why], AbstractContextManager[None]]
@@ -170,22 +167,9 @@ class SftpWriter(RemoteFile):
     def _why_not(self, status: SftpStatus) -> StorageError | None:
         """A bare "failure" while writing is mostly a full disk."""
         session = self._session
-        if status.code == NO_SUCH_FILE and session is not None and session.is_usable:
-            with suppress(*SESSION_ERRORS):
-                return no_folder_above(session, self._target, self._path, "save")
-        if status.code != FAILURE or session is None or not session.is_usable or not session.has(wire.FREE_SPACE):
+        if session is None or not session.is_usable:
             return None
-        folder = self._target.rpartition(b"/")[0] or b"."
-        with suppress(SftpStatus, *SESSION_ERRORS):
-            answer = session.extended(wire.FREE_SPACE, folder)
-            _block, fragment, _blocks, _free, available, _files, _free_files, available_files = (
-                answer.uint64() for _field in range(8)
-            )
-            if available * fragment < NEARLY_FULL_BYTES or available_files == 0:
-                return QuotaExceeded(
-                    f"Could not save “{shown(self._path)}”: the disk of the server is full.", path=self._path
-                )
-        return None
+        return reasons.not_written(session, status, self._target, self._path)
 
     def _held(self) -> Session:
         if self._session is None:
