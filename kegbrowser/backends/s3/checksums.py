@@ -7,17 +7,13 @@ import binascii
 import hashlib
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any
 
 from kegbrowser.backends.proofs import Digests
 from kegbrowser.backends.uploads import Part
 
-_POLYNOMIAL = 0xEDB88320
-_ONE = 1 << 31
-_X = 1 << 30
 _MD5 = re.compile("[0-9a-f]{32}")
 _IN_ANSWERS = {
     "ChecksumCRC32": "crc32",
@@ -45,9 +41,11 @@ def md5_text(data: bytes | bytearray | memoryview) -> str:
 
 def whole_crc32(parts: Iterable[Part]) -> int:
     """The CRC-32 of a file, from those of its parts in order."""
+    from awscrt import checksums  # takes 60 ms, and is needed for large files only
+
     value = 0
     for part in parts:
-        value = _times(_shift(part.size), value) ^ part.crc32
+        value = checksums.combine_crc32(value, part.crc32, part.size)
     return value
 
 
@@ -108,52 +106,41 @@ class Comparison:
     def __init__(self, algorithm: str, expected: bytes) -> None:
         self.algorithm = algorithm
         self._expected = expected
-        self._crc32 = 0
-        self._hash = None if algorithm == "crc32" else hashlib.new(algorithm, usedforsecurity=False)
+        self._crc = 0
+        self._function = _crc_function(algorithm)
+        self._hash = hashlib.new(algorithm, usedforsecurity=False) if self._function is None else None
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> Comparison | None:
-        """By the cheapest of an answer's checksums that can be made here; None if there is none."""
+        """By the cheapest of an answer's checksums of the whole; None if there is none."""
         if answer.get("ChecksumType", "FULL_OBJECT") != "FULL_OBJECT":
             return None
-        for name in ("ChecksumCRC32", "ChecksumSHA1", "ChecksumSHA256"):
+        for name, algorithm in _IN_ANSWERS.items():
             said = str(answer.get(name) or "")
             if said and "-" not in said:
                 with suppress(ValueError):
-                    return cls(_IN_ANSWERS[name], base64.b64decode(said, validate=True))
+                    return cls(algorithm, base64.b64decode(said, validate=True))
         return None
 
-    def update(self, piece: bytes | memoryview) -> None:
-        if self._hash is None:
-            self._crc32 = zlib.crc32(piece, self._crc32)
-        else:
+    def update(self, piece: bytes) -> None:
+        if self._function is not None:
+            self._crc = self._function(piece, self._crc)
+        elif self._hash is not None:
             self._hash.update(piece)
 
     @property
     def is_equal(self) -> bool:
-        made = self._crc32.to_bytes(4, "big") if self._hash is None else self._hash.digest()
-        return made == self._expected
+        if self._hash is not None:
+            return self._hash.digest() == self._expected
+        return self._crc == int.from_bytes(self._expected, "big")
 
 
-@lru_cache(maxsize=64)
-def _shift(size: int) -> int:
-    """What a CRC-32 is multiplied by when `size` bytes follow: x to the power of their bits."""
-    result, power, left = _ONE, _X, size * 8
-    while left:
-        if left & 1:
-            result = _times(power, result)
-        power = _times(power, power)
-        left >>= 1
-    return result
+def _crc_function(algorithm: str) -> Callable[[bytes, int], int] | None:
+    if algorithm == "crc32":
+        return zlib.crc32
+    if not algorithm.startswith("crc"):
+        return None
+    from awscrt import checksums
 
-
-def _times(one: int, other: int) -> int:
-    """The product of two polynomials modulo CRC-32's; the highest bit is x to the power of 0."""
-    product = 0
-    bit = _ONE
-    while bit:
-        if one & bit:
-            product ^= other
-        bit >>= 1
-        other = (other >> 1) ^ _POLYNOMIAL if other & 1 else other >> 1
-    return product
+    function: Callable[[bytes, int], int] = getattr(checksums, algorithm)
+    return function

@@ -18,8 +18,9 @@ from kegbrowser.backends.proofs import ALGORITHMS, Proof
 from kegbrowser.backends.s3.checksums import Comparison, crc32_text, is_md5, md5_text
 from kegbrowser.backends.s3.client import S3Connection
 from kegbrowser.backends.s3.deeds import Deed
+from kegbrowser.backends.s3.errands import Errand
 from kegbrowser.backends.s3.lean import facts_of, headers_of, refusal, target_of
-from kegbrowser.backends.s3.loop import Errand, Loop
+from kegbrowser.backends.s3.loop import Loop
 from kegbrowser.backends.s3.reader import S3Reader
 from kegbrowser.backends.s3.routes import Route
 from kegbrowser.backends.s3.sdk import parse_time
