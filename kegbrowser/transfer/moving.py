@@ -140,14 +140,12 @@ class Guard:
         self._denials = 0
         self._last_denial: StorageError | None = None
         self._losses = 0
-        self.successes = 0
 
     def succeed(self) -> None:
         """A file arrived."""
         with self._lock:
             self._has_succeeded = True
             self._losses = 0
-            self.successes += 1
 
     def consider(self, error: StorageError, *, is_about_target: bool) -> None:
         """Raise `error` if going on is of no use."""
@@ -219,7 +217,6 @@ def fail_item(move: Move, error: StorageError, work: Work) -> None:
 def _carry_out(move: Move, mover: Mover, work: Work) -> None:
     name = move.parts[-1] if move.parts else move.place
     progress = work.tracker.start(name, move.file.size, move.item, is_shown=True)
-    successes = work.guard.successes
     try:
         arrived = mover.move(move, progress)
     except Cancelled:
@@ -230,7 +227,7 @@ def _carry_out(move: Move, mover: Mover, work: Work) -> None:
         progress.fail(move.file.path, error)
         fail_item(move, error, work)
     except ConnectionLost as error:
-        if work.is_kept and work.guard.successes - successes < LOSSES_THAT_STOP:
+        if work.is_kept:
             progress.stop()  # the network is away: what was moved is kept until it is back
             raise
         progress.fail(move.file.path, error)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import paramiko
+from cryptography.exceptions import InvalidTag
 
 from kegbrowser.backends.errors import (
     AlreadyExists,
@@ -65,8 +66,8 @@ class NotSftp(Exception):
     """What came is no answer of SFTP."""
 
 
-SESSION_ERRORS = (NotSftp, EOFError, OSError, paramiko.SSHException, struct.error)
-"""After one of these a session is of no more use."""
+SESSION_ERRORS = (NotSftp, EOFError, OSError, paramiko.SSHException, struct.error, InvalidTag)
+"""After one of these a session is of no more use. InvalidTag: bytes were changed on the way, which paramiko lets out as it is."""
 
 
 @contextmanager
