@@ -12,6 +12,9 @@ from kegbrowser.transfer.cancel import CancelToken
 WINDOW_S = 0.4
 """Throughput is measured over this time at least."""
 
+FIRST_WINDOW_S = 0.1
+"""The same at the beginning, where the number doubles until that does not pay: a long way needs many at once, and soon."""
+
 GAIN = 1.05
 """A larger number at once must be faster by this, or it is taken back."""
 
@@ -46,6 +49,7 @@ class Concurrency:
         self._before_step: int | None = None
         self._hold = 0
         self._shrunk_at = float("-inf")
+        self._is_starting = True
 
     @property
     def limit(self) -> int:
@@ -57,7 +61,8 @@ class Concurrency:
             self._done += count
             self._done_bytes += size_bytes
             elapsed = self._clock() - self._since
-            if elapsed >= WINDOW_S and self._done >= self._limit:
+            window = FIRST_WINDOW_S if self._is_starting else WINDOW_S
+            if elapsed >= window and self._done >= self._limit:
                 # A thing costs something even if it is empty: as much as 16 KiB do.
                 self._step((self._done_bytes + self._done * 16_384) / elapsed)
 
@@ -68,18 +73,20 @@ class Concurrency:
             if now - self._shrunk_at >= SHRINK_PAUSE_S:
                 self._shrunk_at = now
                 self._limit = max(1, self._limit // 2)
-                self._before_step, self._hold = None, HOLD_WINDOWS
+                self._before_step, self._hold, self._is_starting = None, HOLD_WINDOWS, False
                 self._begin_window()
 
     def _step(self, rate: float) -> None:
         if self._before_step is not None and rate < self._last_rate * GAIN:
             self._limit, self._before_step, self._hold = self._before_step, None, HOLD_WINDOWS
+            self._is_starting = False
         elif self._hold > 0:
             self._hold -= 1
             self._last_rate = rate
         elif self._limit < self._most:
             self._before_step, self._last_rate = self._limit, rate
-            self._limit = min(self._most, max(self._limit + 1, int(self._limit * GROWTH)))
+            growth = 2.0 if self._is_starting else GROWTH
+            self._limit = min(self._most, max(self._limit + 1, int(self._limit * growth)))
         self._begin_window()
 
     def _begin_window(self) -> None:

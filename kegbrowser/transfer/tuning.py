@@ -30,7 +30,7 @@ class Tuning:
     """
 
     small_file_bytes: int = MIB
-    small_in_flight: int = 32
+    small_in_flight: int = 64
     small_most: int = 256
     small_memory_bytes: int = 24 * MIB
     small_threads: int = 6
