@@ -24,17 +24,23 @@ MOST_BYTES = 255 * 1024
 LONGEST_ANSWER = 16 * 1024 * 1024
 GATHER_DEPTH = 64
 RECEIVE_BYTES = 256 * 1024
+OUTBOX_BYTES = 128 * 1024
 
 
 class Reply:
-    """The answer to a request, once it has come. The body of a `DATA` answer is the data itself."""
+    """The answer to a request, once it has come. The body of a `DATA` answer is the data itself.
 
-    __slots__ = ("__weakref__", "body", "has_come", "kind")  # paramiko's client holds it weakly
+    Attributes:
+        owner: whom it concerns; None if somebody waits for it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("__weakref__", "body", "has_come", "kind", "owner")  # paramiko's client holds it weakly
+
+    def __init__(self, owner: object = None) -> None:
         self.kind = 0
         self.body = b""
         self.has_come = False
+        self.owner = owner
 
     def _async_response(self, kind: int, message: paramiko.Message, _number: int) -> None:
         rest = message.get_remainder()
@@ -146,6 +152,10 @@ class Client(ABC):
 class ChannelClient(Client):
     """The session on a channel on which the subsystem was started.
 
+    Attributes:
+        arrived: the answers that have come and have an owner.
+        gathers: requests are kept until some are together, or an answer is waited for.
+
     Raises:
         NotSftp: what answers is something else.
     """
@@ -153,6 +163,10 @@ class ChannelClient(Client):
     def __init__(self, channel: paramiko.Channel) -> None:
         super().__init__()
         self.channel = channel
+        self.arrived: deque[Reply] = deque()
+        self.gathers = False
+        self._outbox: list[bytes] = []
+        self._outbox_bytes = 0
         self._number = 0
         self._waiting: dict[int, Reply] = {}
         self._is_sound = True
@@ -174,8 +188,12 @@ class ChannelClient(Client):
         return extension in self._extensions
 
     def send(self, kind: int, *arguments: Argument) -> Reply:
+        return self.send_for(None, kind, *arguments)
+
+    def send_for(self, owner: object, kind: int, *arguments: Argument) -> Reply:
+        """Send one request; its answer is put into `arrived` if it has an owner."""
         self._number = (self._number + 1) & 0xFFFFFFFF
-        reply = self._waiting[self._number] = Reply()
+        reply = self._waiting[self._number] = Reply(owner)
         self._is_sound = False  # what stops in the middle of a request or an answer cannot go on with another one
         self._write(wire.request(kind, self._number, *arguments))
         self._is_sound = True
@@ -197,7 +215,20 @@ class ChannelClient(Client):
             reply.body = self._take(length - 5)
         reply.kind = kind
         reply.has_come = True
+        if reply.owner is not None:
+            self.arrived.append(reply)
         self._is_sound = True
+
+    def wait_ready(self, timeout_s: float) -> bool:
+        """Wait until something has come, or will come no more; whether it has."""
+        self.flush()
+        return self._at < len(self._chunk) or self.channel.in_buffer.wait_ready(timeout_s)  # type: ignore[attr-defined]
+
+    def flush(self) -> None:
+        """Send what was kept."""
+        if self._outbox:
+            packets, self._outbox, self._outbox_bytes = self._outbox, [], 0
+            self._pass_on(packets[0] if len(packets) == 1 else b"".join(packets))
 
     def receive_ready(self) -> None:
         while self._at < len(self._chunk) or self.channel.recv_ready():
@@ -236,6 +267,16 @@ class ChannelClient(Client):
         return length, head[4], int.from_bytes(head[5:], "big")
 
     def _write(self, packet: bytes) -> None:
+        if not self.gathers:
+            self.flush()
+            self._pass_on(packet)
+            return
+        self._outbox.append(packet)
+        self._outbox_bytes += len(packet)
+        if self._outbox_bytes >= OUTBOX_BYTES:
+            self.flush()
+
+    def _pass_on(self, packet: bytes) -> None:
         rest = memoryview(packet)
         while rest:
             sent = self.channel.send(rest)  # type: ignore[arg-type]
@@ -247,6 +288,7 @@ class ChannelClient(Client):
         pieces: list[bytes] = []
         while count > 0:
             if self._at >= len(self._chunk):
+                self.flush()
                 self._chunk, self._at = self.channel.recv(RECEIVE_BYTES), 0
                 if not self._chunk:
                     raise EOFError

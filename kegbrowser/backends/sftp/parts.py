@@ -16,7 +16,7 @@ SYNC_PATIENCE = 10.0
 """A disk may need minutes to take a large file in: so many times the usual silence is waited for."""
 
 _NEW = wire.FOR_WRITING | wire.CREATE | wire.EXCLUSIVE
-_KEPT_MODE = 0o1777
+KEPT_MODE = 0o1777
 """Not the set-user and set-group bits: writing into a file takes them away as well."""
 
 
@@ -89,7 +89,7 @@ def finish(
     """
     facts = Attributes(modified_s=modified_s)
     if like is not None and like.mode is not None:
-        facts.mode = like.mode & _KEPT_MODE
+        facts.mode = like.mode & KEPT_MODE
     wishes = []
     syncing = client.send(wire.EXTENDED, wire.FSYNC, handle) if client.has(wire.FSYNC) else None
     if like is not None and like.uid is not None and like.gid is not None:

@@ -49,6 +49,13 @@ class ChunkPipe:
             self._size -= len(chunk)
             return chunk
 
+    def wait_ready(self, timeout: float) -> bool:
+        """Wait until there is something to be read, or an end; whether there is."""
+        with self._changed:
+            if not self._chunks and not self._is_closed:
+                self._changed.wait(timeout)
+            return bool(self._chunks) or self._is_closed
+
     def empty(self) -> bytes:
         with self._changed:
             rest = b"".join(self._chunks)

@@ -29,10 +29,15 @@ SWEEP_CONNECT_S, SWEEP_WAIT_S = 5.0, 0.5
 
 
 class Session(ChannelClient):
-    """A client that knows the connection it is on."""
+    """A client that knows the connection it is on.
+
+    Attributes:
+        is_new: it was not used before.
+    """
 
     def __init__(self, channel: paramiko.Channel, connection: Connection) -> None:
         self.connection = connection
+        self.is_new = True
         super().__init__(channel)
 
 
@@ -96,6 +101,7 @@ class Sessions:
 
     def give_back(self, session: Session) -> None:
         if session.is_usable and not self.is_interrupted:
+            session.is_new = False
             with self._lock:
                 self._idle.append(session)
             return
@@ -115,10 +121,10 @@ class Sessions:
             with suppress(*SESSION_ERRORS):
                 session.close()
 
-    def throw_away(self, path: bytes) -> None:
-        """Remove a temporary file whose session broke: soon in the background, else before the next use of a session."""
+    def throw_away(self, *paths: bytes) -> None:
+        """Remove temporary files whose session broke: soon in the background, else before the next use of a session."""
         with self._lock:
-            self._litter.add(path)
+            self._litter.update(paths)
             sweeper = threading.Thread(target=self._sweep_apart, name="sftp-sweeper", daemon=True)
             self._sweepers = [one for one in self._sweepers if one.is_alive()] + [sweeper]
         sweeper.start()

@@ -18,6 +18,7 @@ from kegbrowser.backends.base import (
     as_folder,
     split_path,
 )
+from kegbrowser.backends.batches import FileResult, ReadRequest, WriteRequest
 from kegbrowser.backends.errors import (
     AlreadyExists,
     InvalidName,
@@ -26,7 +27,7 @@ from kegbrowser.backends.errors import (
     NotSupported,
     StorageError,
 )
-from kegbrowser.backends.sftp import copying, links, publishing, reasons, removing, uploads, wire
+from kegbrowser.backends.sftp import batches, copying, links, publishing, reasons, removing, uploads, wire
 from kegbrowser.backends.sftp.client import Client
 from kegbrowser.backends.sftp.listing import Listing, Refused, entry_of, owner_by_id
 from kegbrowser.backends.sftp.reader import SftpReader
@@ -151,6 +152,22 @@ class SFTPStorage(StorageBackend):
             overwrite=overwrite,
             modified=modified,
         )
+
+    # -- many small files --------------------------------------------------------------------------------------------
+
+    def read_files(self, requests: Iterator[ReadRequest | None], in_flight: Callable[[], int]) -> Iterator[FileResult]:
+        def start(session: Session, request: ReadRequest) -> batches.Reading:
+            return batches.Reading(session, request, self._real_file(request.path, "read"))
+
+        yield from batches.Batch(self._sessions, start, self._translated, "read").run(requests, in_flight)
+
+    def write_files(
+        self, requests: Iterator[WriteRequest | None], in_flight: Callable[[], int]
+    ) -> Iterator[FileResult]:
+        def start(session: Session, request: WriteRequest) -> batches.Writing:
+            return batches.Writing(session, request, self._real_new_file(request.path))
+
+        yield from batches.Batch(self._sessions, start, self._translated, "save").run(requests, in_flight)
 
     # -- uploads in parts --------------------------------------------------------------------------------------------
 
