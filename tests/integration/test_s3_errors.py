@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from kegbrowser.backends.batches import ReadRequest, WriteRequest
 from kegbrowser.backends.errors import (
     AlreadyExists,
     AuthenticationFailed,
@@ -461,3 +462,27 @@ class _Answering:
             with connection:
                 connection.recv(65536)
                 connection.sendall(self._answer)
+
+
+def test_content_of_any_size_goes_over_tls(tls_server: ExactS3, certificate: Path) -> None:
+    large = bytes(range(256)) * 4096 * 9
+    with exact_storage(tls_server, ca_bundle=str(certificate)) as storage:
+        put(storage, "large", large)
+        requests = [WriteRequest(number, f"small {number}", bytes(number * 5000)) for number in range(30)]
+        written = list(storage.write_files(iter(requests), lambda: 8))
+        got = list(storage.read_files(iter([ReadRequest(n, f"small {n}", n * 5000) for n in range(30)]), lambda: 8))
+        with storage.open_reader("large", offset=100, length=5_000_000) as reader:
+            part = reader.read(-1)
+
+    assert tls_server.buckets["box"]["large"].content == large
+    assert part == large[100:5_000_100]
+    assert [result.error for result in written] == [None] * 30
+    assert {result.key: result.content for result in got} == {number: bytes(number * 5000) for number in range(30)}
+
+
+def test_a_certificate_that_nobody_vouches_for_stops_small_files_too(tls_server: ExactS3) -> None:
+    with exact_storage(tls_server) as storage:
+        results = list(storage.read_files(iter([ReadRequest(number, "x", 1) for number in range(3)]), lambda: 2))
+
+    assert all(isinstance(result.error, ConnectionLost) for result in results)
+    assert all("certificate" in str(result.error) for result in results)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from kegbrowser.backends.batches import ReadRequest, WriteRequest
 from kegbrowser.backends.errors import ConnectionLost
 from tests.doubles.exact_s3 import ExactS3
 from tests.integration.s3_places import exact_server, exact_storage, put
@@ -113,3 +114,13 @@ def test_a_server_is_found_by_its_name(server: ExactS3) -> None:
         put(storage, "x", b"content")
 
         assert storage.stat("x").size == 7
+
+
+def test_content_goes_through_the_proxy_as_well(server: ExactS3, through_proxy: TunnelProxy) -> None:
+    with exact_storage(server) as storage:
+        written = list(storage.write_files(iter([WriteRequest(n, f"x{n}", b"content") for n in range(4)]), lambda: 4))
+        got = list(storage.read_files(iter([ReadRequest(n, f"x{n}", 7) for n in range(4)]), lambda: 4))
+
+    assert [result.error for result in written] == [None] * 4
+    assert [result.content for result in got] == [b"content"] * 4
+    assert any(line.startswith("PUT http://127.0.0.1") for line in through_proxy.asked)

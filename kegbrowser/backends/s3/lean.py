@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError, FlexibleChecksumError
 from kegbrowser.backends.s3.checksums import Comparison
 from kegbrowser.backends.s3.routes import Route
 from kegbrowser.backends.s3.signing import EMPTY_SHA256, UNSIGNED
-from kegbrowser.backends.s3.wire import Head, Stale, Unusual, Wire
+from kegbrowser.backends.s3.wire import Head, Stale, Unclear, Unusual, Wire
 
 if TYPE_CHECKING:
     from kegbrowser.backends.s3.client import S3Connection
@@ -81,16 +81,20 @@ def facts_of(head: Head) -> dict[str, Any]:
     return answer
 
 
-def refusal(head: Head, body: bytes, operation: str) -> ClientError:
+def refusal(connection: S3Connection, head: Head, body: bytes, operation: str) -> ClientError:
     """The SDK's exception for an answer that is an error.
 
     Raises:
         Unusual: the request belongs elsewhere (another region or address).
+        Unclear: it was refused for its date, which is right from now on.
     """
+    connection.look_at_server(head.headers.get("server", ""))
     found = {name: unescape(text) for name, text in _ELEMENT.findall(body.decode("utf-8", "replace"))}
     code = found.get("Code", "")
     if code in _MISPLACED or (300 <= head.status < 400 and head.status != 304):
         raise Unusual(f"answered {head.status} {code}".rstrip())
+    if connection.routes.dating.learn(head.status, code, head.headers.get("date", "")):
+        raise Unclear("refused for its date")
     error = {**found, "Code": code or str(head.status), "Message": found.get("Message", "")}
     response: Any = {"Error": error, "ResponseMetadata": {"HTTPStatusCode": head.status, "HTTPHeaders": head.headers}}
     return ClientError(response, operation)
@@ -122,6 +126,8 @@ class Lean:
                 answer["Body"] = Body(self._connection, route, wire, head)
                 return answer
             raise self._refusal(route, wire, head, "GetObject")
+        except Unclear:
+            return None
         except Unusual as exc:
             routes.miss(bucket, route, str(exc))
             return None
@@ -148,6 +154,8 @@ class Lean:
                 self._release(route, wire, head)
                 return facts_of(head)
             raise self._refusal(route, wire, head, operation)
+        except Unclear:
+            return None
         except Unusual as exc:
             routes.miss(bucket, route, str(exc))
             return None
@@ -182,8 +190,7 @@ class Lean:
             wire.close()
             raise
         self._release(route, wire, head)
-        self._connection.look_at_server(head.headers.get("server", ""))
-        return refusal(head, body, operation)
+        return refusal(self._connection, head, body, operation)
 
     def _release(self, route: Route, wire: Wire, head: Head) -> None:
         if head.keeps:

@@ -23,7 +23,8 @@ from botocore.exceptions import (
 from urllib3.exceptions import ConnectTimeoutError as NoConnectionInTime
 from urllib3.exceptions import HTTPError, NewConnectionError
 
-from kegbrowser.backends.s3.signing import Clock, Keys, Signer
+from kegbrowser.backends.s3.dating import Dating
+from kegbrowser.backends.s3.signing import DEFAULT_PORTS, Clock, Keys, Signer, host_of
 from kegbrowser.backends.s3.wire import Wire
 
 if TYPE_CHECKING:
@@ -81,11 +82,13 @@ class Routes:
 
     Attributes:
         clock: what requests are dated by.
+        dating: corrects it.
         known: the routes by bucket, as far as they were asked for.
     """
 
     def __init__(self, connection: S3Connection, keys: Callable[[], Keys] | None) -> None:
         self.clock = Clock()
+        self.dating = Dating(self.clock, self._signer)
         self._connection = connection
         self._keys = keys
         self._lock = threading.Lock()
@@ -100,6 +103,7 @@ class Routes:
     def install(self, client: Any) -> None:
         """Let this client tell where it would send a request."""
         client.meta.events.register_first("before-send.s3.GetObject", self._capture)
+        self.dating.install(client)
 
     def of(self, bucket: str) -> Route | None:
         """The bucket's route; None: only the SDK knows how to reach it. Call it inside `around`."""
@@ -212,10 +216,9 @@ class Routes:
         signer = self._signer(headers.get("authorization", ""))
         if signer is None:
             return None
-        default = {"http": 80, "https": 443}[parts.scheme]
-        name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        host = name if parts.port in (None, default) else f"{name}:{parts.port}"
-        url = f"{parts.scheme}://{name}:{parts.port or default}"
+        host = host_of(parts)
+        bare = host.removesuffix(f":{parts.port}") if parts.port else host
+        url = f"{parts.scheme}://{bare}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
         absolute, proxy_headers = self._forwarding(url, parts.scheme, host)
         prefix = parts.path[: -len(PROBE_KEY)]
         return Route(url, host, prefix, signer, absolute, proxy_headers, parts.scheme == "https")

@@ -10,9 +10,12 @@ import hmac
 import time
 from collections.abc import Callable
 from typing import Protocol
+from urllib.parse import SplitResult
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _NOT_SIGNED = frozenset(("user-agent", "proxy-authorization"))
 
@@ -30,21 +33,28 @@ class Clock:
 
     Attributes:
         offset_s: added to this machine's time.
+        now: this machine's time, in seconds.
     """
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self.offset_s = 0.0
-        self._now = now
-        self._second = -1
-        self._stamp = ""
+        self.now = now
+        self._stamped: tuple[int, str] = (-1, "")
 
     def stamp(self) -> str:
         """The time as a signature wants it, as 20260102T030405Z."""
-        second = int(self._now() + self.offset_s)
-        if second != self._second:
-            self._stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
-            self._second = second
-        return self._stamp
+        second = int(self.now() + self.offset_s)
+        kept, stamp = self._stamped
+        if second != kept:
+            stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
+            self._stamped = (second, stamp)
+        return stamp
+
+
+def host_of(url: SplitResult) -> str:
+    """The Host header for a URL: without the port that is the scheme's own."""
+    name = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
+    return name if url.port in (None, DEFAULT_PORTS.get(url.scheme)) else f"{name}:{url.port}"
 
 
 class Signer:
@@ -80,13 +90,14 @@ class Signer:
             absolute: what comes before the path for a proxy.
         """
         if self._keys is not None:
-            headers = self._signed(method, target, query, headers, payload)
+            headers = self.sign(method, target, query, headers, payload)
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
             raise ValueError("A header has more than one line.")
         return f"{method} {absolute}{target}{'?' if query else ''}{query} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
 
-    def _signed(self, method: str, target: str, query: str, headers: dict[str, str], payload: str) -> dict[str, str]:
+    def sign(self, method: str, target: str, query: str, headers: dict[str, str], payload: str) -> dict[str, str]:
+        """The headers, with those that make the signature; as `head`."""
         assert self._keys is not None
         keys = self._keys()
         stamp = self._clock.stamp()

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from kegbrowser.backends.base import ListEntry, split_path
 from kegbrowser.backends.batches import FileResult, ReadRequest, WriteRequest
 from kegbrowser.backends.errors import AlreadyExists, Cancelled, CheckFailed, SourceChanged, StorageError
@@ -81,10 +79,6 @@ class _Course(Errand):
         target = target_of(route, self._deed.key)
         return route.signer.head(self.method, target, "", everything, payload, route.absolute)
 
-    def _refuse(self, head: Head, body: bytes, operation: str) -> ClientError:
-        self._connection.look_at_server(head.headers.get("server", ""))
-        return refusal(head, body, operation)
-
 
 class Reading(_Course):
     """Reads one file."""
@@ -116,7 +110,7 @@ class Reading(_Course):
         if head.status != 200:
             if head.status < 300:
                 raise Unusual(f"answered {head.status}")
-            raise self._refuse(head, body, "GetObject")
+            raise refusal(self._connection, head, body, "GetObject")
         facts = facts_of(head)
         proof = self._prove(facts, body)
         if proof is None:
@@ -225,7 +219,7 @@ class Writing(_Course):
             return self._look(head)
         way = self._ways[0]
         if head.status != 200:
-            exc = self._refuse(head, body, "PutObject")
+            exc = refusal(self._connection, head, body, "PutObject")
             if way.has_condition and head.status == 412:
                 self._connection.conditional_writes = True
             if len(self._ways) > 1 and is_refused_option(exc):
