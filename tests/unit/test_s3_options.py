@@ -162,7 +162,7 @@ def test_amazons_own_addresses_use_the_host_name_and_others_the_path() -> None:
 
         storage._connection.client.meta.events.register("before-send.s3", stop)
         with pytest.raises(ConnectionLost):
-            storage.open("x", "rb")
+            storage.stat("x")
         storage.shutdown()
         return asked[0]
 
