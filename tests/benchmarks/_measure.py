@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Self
 
 OURS = "ours"
 
@@ -30,7 +31,7 @@ class Work:
     Attributes:
         name: as it stands in the table, with its amount: "2,000 x 16 KiB up".
         ours, peers: each does the work once and returns when it is done; a failure is an exception.
-        target: what the ratio of our time to the peer's may be; None: no limit.
+        target: how many times as fast as the peers ours is to be; None: it is only told.
         between: runs before each turn, unmeasured: puts everything back, and may check what the last turn left.
     """
 
@@ -43,7 +44,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """One line of the table: medians in seconds, and ours divided by the peer's; below 1 is faster than the peer."""
+    """One line of the table: medians in seconds, and the peer's divided by ours: how many times as fast as the peer we are."""
 
     work: str
     peer: str
@@ -52,9 +53,13 @@ class Ratio:
     ratio: float
     target: float | None
 
+    @classmethod
+    def of(cls, work: str, peer: str, ours_s: float, peer_s: float, target: float | None) -> Self:
+        return cls(work, peer, round(ours_s, 4), round(peer_s, 4), round(peer_s / ours_s, 3), target)
+
     @property
     def is_met(self) -> bool:
-        return self.target is None or self.ratio <= self.target
+        return self.target is None or self.ratio >= self.target
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +110,17 @@ def compare(work: Work, repeats: int) -> list[Ratio]:
                 times[name].append(time.perf_counter() - begin)
     medians = {name: statistics.median(taken) for name, taken in times.items()}
     ours_s = medians[OURS]
-    return [
-        Ratio(work.name, peer, round(ours_s, 4), round(medians[peer], 4), round(ours_s / medians[peer], 3), work.target)
-        for peer in work.peers
-    ]
+    return [Ratio.of(work.name, peer, ours_s, medians[peer], work.target) for peer in work.peers]
 
 
 def table(ratios: Iterable[Ratio], *, with_head: bool = True) -> str:
     """The lines of the table, aligned."""
-    lines = [f"{'work':32} {'peer':14} {'ours s':>9} {'peer s':>9} {'ratio':>7} {'target':>7}"] if with_head else []
+    lines = [f"{'work':44} {'peer':14} {'ours s':>9} {'peer s':>9} {'ratio':>7} {'target':>7}"] if with_head else []
     for one in ratios:
         target = "" if one.target is None else f"{one.target:.2f}"
         mark = "" if one.is_met else "  missed"
         lines.append(
-            f"{one.work:32} {one.peer:14} {one.ours_s:9.3f} {one.peer_s:9.3f} {one.ratio:7.2f} {target:>7}{mark}"
+            f"{one.work:44} {one.peer:14} {one.ours_s:9.3f} {one.peer_s:9.3f} {one.ratio:7.2f} {target:>7}{mark}"
         )
     return "\n".join(lines)
 
