@@ -17,7 +17,7 @@ from kegbrowser.backends.errors import (
     SourceChanged,
     StorageError,
 )
-from kegbrowser.backends.proofs import Proof
+from kegbrowser.backends.proofs import Certainty, Proof
 from kegbrowser.backends.registry import ConnectionSpec, backend
 from kegbrowser.backends.uploads import UploadSpec
 from kegbrowser.transfer.context import JobContext
@@ -203,7 +203,7 @@ class Copier:
                 return _Moved(move.file, is_gone=True)
             if abilities.server_copy:
                 self._try(lambda: self._source.copy(path, move.place, overwrite=move.overwrite))
-                return _Moved(move.file)
+                return _Moved(move.file, proof=Proof(Certainty.UNVERIFIABLE, reason="the server copied it by itself"))
         except NotSupported:
             return None
         return None

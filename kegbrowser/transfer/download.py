@@ -22,7 +22,7 @@ from kegbrowser.transfer.moving import Arrived, Batch, Move, Work, more_than_one
 from kegbrowser.transfer.pace import Direction
 from kegbrowser.transfer.parallel import Lanes
 from kegbrowser.transfer.part_file import PartFile
-from kegbrowser.transfer.plan import FoundFile, FoundFolder, walk_remote
+from kegbrowser.transfer.plan import WHOLE_JOB_ERRORS, FoundFile, FoundFolder, walk_remote
 from kegbrowser.transfer.progress import FileProgress, Tracker
 from kegbrowser.transfer.records import ItemEnd, ItemRecord, ItemState
 from kegbrowser.transfer.remembering import held_parts, mark_of
@@ -154,7 +154,7 @@ class Downloader:
         except Cancelled:
             self._let_go(part, move, keep=work.keeps)
             raise
-        except ConnectionLost:
+        except (ConnectionLost, *WHOLE_JOB_ERRORS):
             self._let_go(part, move, keep=work.is_kept)
             raise
         finally:

@@ -165,7 +165,7 @@ class Fetch:
                     self._check_unchanged()
                 length = None if is_whole else end - filling.at
                 with self._storage.open_reader(file.path, offset=filling.at, length=length, etag=file.etag) as reader:
-                    while piece := reader.read(work.tuning.piece_bytes):
+                    while piece := reader.read(work.pace.piece_bytes(Direction.DOWN, work.tuning.piece_bytes)):
                         if filling.at + len(piece) > end:
                             raise changed(file)
                         work.pace.take(Direction.DOWN, len(piece), work.stop)

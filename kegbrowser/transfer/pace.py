@@ -12,6 +12,8 @@ from kegbrowser.transfer.cancel import CancelToken
 BURST_S = 0.25
 """What was not used up to now may be used at once, up to this much of a second's limit."""
 
+SMALLEST_PIECE_BYTES = 16 * 1024
+
 LOOK_S = 0.25
 """A wait looks this often whether the limit or the pause was changed, and whether the job was stopped."""
 
@@ -54,6 +56,11 @@ class Pace:
         with self._lock:
             self._is_paused = paused
             self._changed.notify_all()
+
+    def piece_bytes(self, direction: Direction, most: int) -> int:
+        """How much to move in one go: less under a limit, so that it goes on evenly."""
+        limit = self._limits[direction]
+        return most if limit is None else min(most, max(SMALLEST_PIECE_BYTES, limit // 8))
 
     def try_take(self, direction: Direction, count: int) -> bool:
         """Take leave to move `count` bytes right now, or say that it must wait; does not wait itself."""

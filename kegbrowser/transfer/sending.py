@@ -21,6 +21,7 @@ from kegbrowser.transfer.digesting import Hasher, best_of
 from kegbrowser.transfer.moving import Move, Work
 from kegbrowser.transfer.pace import Direction
 from kegbrowser.transfer.parallel import in_parallel
+from kegbrowser.transfer.plan import WHOLE_JOB_ERRORS
 from kegbrowser.transfer.progress import FileProgress
 from kegbrowser.transfer.records import ItemEnd, ItemState
 from kegbrowser.transfer.remembering import held_parts, mark_of
@@ -76,7 +77,7 @@ class Sending:
 
         Raises:
             AlreadyExists, SourceChanged, CheckFailed: nothing is left at the storage.
-            StorageError: likewise, but after a lost connection what was sent is kept if somebody remembers it.
+            StorageError: likewise, but what was sent is kept if somebody remembers it and the job as a whole has to stop.
         """
         upload = self._resume()
         if upload is None:
@@ -91,7 +92,7 @@ class Sending:
         except Cancelled:
             self._let_go(upload, keep=self._work.keeps)
             raise
-        except ConnectionLost:
+        except (ConnectionLost, *WHOLE_JOB_ERRORS):
             self._let_go(upload, keep=self._work.is_kept)
             raise
         except BaseException:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import Generic, TypeVar
 
@@ -67,18 +67,26 @@ class SmallFiles(ABC, Generic[R]):
 
     def run(self, feed: Feed[Move]) -> None:
         """Move all that the feed gives."""
-        for result in self._call(self._requests(feed), lambda: self._work.small.limit):
-            self._work.stop.check()
-            move = self._under_way.pop(result.key)
-            self._bytes_under_way -= move.file.size or 0
-            try:
-                if result.error is not None:
-                    raise result.error
-                arrived = self.accept(move, result)
-            except StorageError as error:
-                self._deal_with(move, error)
-            else:
-                self._end(move, arrived)
+        results = self._call(self._requests(feed), lambda: self._work.small.limit)
+        try:
+            for result in results:
+                self._work.stop.check()
+                self._take(result)
+        finally:
+            if isinstance(results, Generator):
+                results.close()  # what is under way ends now, not when somebody collects it
+
+    def _take(self, result: FileResult) -> None:
+        move = self._under_way.pop(result.key)
+        self._bytes_under_way -= move.file.size or 0
+        try:
+            if result.error is not None:
+                raise result.error
+            arrived = self.accept(move, result)
+        except StorageError as error:
+            self._deal_with(move, error)
+        else:
+            self._end(move, arrived)
 
     # -- what goes in ----------------------------------------------------------------------------------------------------
 
