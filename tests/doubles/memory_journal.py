@@ -23,7 +23,22 @@ class MemoryJournal:
         self.items: dict[int, ItemRecord] = {}
         self._numbers: dict[str, int] = {}
         self._parts: dict[int, dict[int, Part]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._log: list[tuple[str, tuple[object, ...]]] = []
+
+    def after_crash(self, lost: int) -> MemoryJournal:
+        """What the next run finds if the last `lost` notes had not reached the disk; a `begin` always has."""
+        with self._lock:
+            log = list(self._log)
+        durable = max((index + 1 for index, (name, _given) in enumerate(log) if name == "begin"), default=0)
+        found = MemoryJournal()
+        for name, given in log[: max(durable, len(log) - lost)]:
+            if name == "plan":
+                source, place, mark, overwrite = given
+                found.plan(source, place, mark, overwrite=overwrite)  # type: ignore[arg-type]  # as they were given
+            else:
+                getattr(found, name)(*given)
+        return found.reopen()
 
     def reopen(self) -> MemoryJournal:
         """The same journal for the next run."""
@@ -37,6 +52,7 @@ class MemoryJournal:
 
     def plan(self, source: str, place: str, mark: SourceMark, *, overwrite: bool) -> int:
         with self._lock:
+            self._log.append(("plan", (source, place, mark, overwrite)))
             number = self._numbers.setdefault(source, len(self._numbers))
             known = self.items.get(number)
             token = known.token if known is not None else ""
@@ -45,12 +61,14 @@ class MemoryJournal:
 
     def begin(self, item: int, token: str, place: str) -> None:
         with self._lock:
+            self._log.append(("begin", (item, token, place)))
             self.items[item] = replace(self.items[item], token=token, place=place, state=ItemState.MOVING)
             self._parts[item] = {}
 
     def add_part(self, item: int, part: Part) -> None:
         with self._lock:
-            self._parts[item][part.number] = part
+            self._log.append(("add_part", (item, part)))
+            self._parts.setdefault(item, {})[part.number] = part
 
     def parts(self, item: int) -> Mapping[int, Part]:
         with self._lock:
@@ -58,6 +76,7 @@ class MemoryJournal:
 
     def end(self, item: int, end: ItemEnd) -> None:
         with self._lock:
+            self._log.append(("end", (item, end)))
             known = self.items[item]
             self.items[item] = replace(
                 known, state=end.state, place=end.place or known.place, proof=end.proof, error=end.error, token=""
