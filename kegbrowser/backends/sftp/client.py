@@ -12,6 +12,7 @@ import paramiko
 from paramiko.sftp import int64
 
 from kegbrowser.backends.sftp import wire
+from kegbrowser.backends.sftp.packets import send_all
 from kegbrowser.backends.sftp.translate import END, OK, NotSftp, SftpEnd, SftpStatus
 from kegbrowser.backends.sftp.wire import Answer, Argument, Attributes
 
@@ -277,12 +278,7 @@ class ChannelClient(Client):
             self.flush()
 
     def _pass_on(self, packet: bytes) -> None:
-        rest = memoryview(packet)
-        while rest:
-            sent = self.channel.send(rest)  # type: ignore[arg-type]
-            if not sent:
-                raise EOFError
-            rest = rest[sent:]
+        send_all(self.channel, packet)
 
     def _take(self, count: int) -> bytes:
         pieces: list[bytes] = []

@@ -14,6 +14,7 @@ import paramiko
 from kegbrowser.backends._sockets import LiveSockets
 from kegbrowser.backends.errors import NotSupported
 from kegbrowser.backends.sftp import host_keys
+from kegbrowser.backends.sftp.packets import GatheringPacketizer
 from kegbrowser.backends.sftp.pipe import ChunkPipe
 from kegbrowser.backends.sftp.signing_in import SignIn, Transport
 from kegbrowser.backends.sftp.target import Target
@@ -135,7 +136,7 @@ def connect(target: Target, sockets: LiveSockets, room: int) -> Connection:
     """
     known = host_keys.known_keys(target.known_hosts_files, target.host_key_lines, target.host, target.port)
     raw = _reach(target, sockets)
-    transport = Transport(raw)
+    transport = Transport(raw, packetizer_class=GatheringPacketizer)
     try:
         transport.banner_timeout = transport.handshake_timeout = target.connect_timeout_s
         transport.auth_timeout = target.connect_timeout_s * SIGN_IN_FACTOR

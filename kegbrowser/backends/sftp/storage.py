@@ -70,7 +70,6 @@ class SFTPStorage(StorageBackend):
         real_folders=True,
         set_modified=True,
         permissions=True,
-        parallel_parts=True,
         resumable=True,
         links=True,
         max_name_bytes=publishing.MAX_NAME_BYTES,

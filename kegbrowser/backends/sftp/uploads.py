@@ -29,8 +29,9 @@ log = logging.getLogger(__name__)
 MIB = 1024 * 1024
 PART_BYTES = 8 * MIB
 MAX_PARTS = 10_000
-MAX_PARALLEL = 3
-"""On one connection a second session fills the pauses of the first; more only share what there is."""
+NEAR_PARALLEL, FAR_PARALLEL, FAR_S = 3, 8, 0.005
+"""Parts at once. On a short line others fill the pauses of the first; on a long one each has a window of 2 MiB (OpenSSH's) on
+its way, and no more, so that several are needed to fill it."""
 
 PROBE_BYTES = 4096
 ZEROS = bytes(PROBE_BYTES)
@@ -59,13 +60,12 @@ class SftpUpload(PartedUpload):
 
     Args:
         spec: what is uploaded.
+        round_trip_s: to the server and back.
         name, target: the temporary file, and what it will be called.
         replaced: the facts of what has that name now; None if nothing has.
         sessions: lends the sessions.
         translated: makes errors the user's.
     """
-
-    max_parallel = MAX_PARALLEL
 
     def __init__(
         self,
@@ -75,7 +75,9 @@ class SftpUpload(PartedUpload):
         replaced: Attributes | None,
         sessions: Sessions,
         translated: Translated,
+        round_trip_s: float,
     ) -> None:
+        self.max_parallel = FAR_PARALLEL if FAR_S < round_trip_s < float("inf") else NEAR_PARALLEL
         self.token = _text(name.rpartition(b"/")[2])
         self.part_bytes = part_bytes_for(spec.size_bytes)
         self.parts: Mapping[int, Part] = {}
@@ -269,7 +271,7 @@ def begin(spec: UploadSpec, real: bytes, sessions: Sessions, translated: Transla
         except BaseException:
             sessions.throw_away(name)
             raise
-    return SftpUpload(spec, made.name, made.target, made.replaced, sessions, translated)
+    return SftpUpload(spec, made.name, made.target, made.replaced, sessions, translated, client.round_trip_s)
 
 
 def resume(
@@ -282,7 +284,7 @@ def resume(
         found, replaced = facts_of(client, name), facts_of(client, target)
         if found is None or found.is_folder or found.is_link:
             raise _gone(spec.path)
-    upload = SftpUpload(spec, name, target, replaced, sessions, translated)
+    upload = SftpUpload(spec, name, target, replaced, sessions, translated, client.round_trip_s)
     try:
         upload.believe(parts)
     except BaseException:
