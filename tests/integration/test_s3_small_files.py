@@ -362,3 +362,39 @@ def test_connections_are_kept_from_one_call_to_the_next(server: ExactS3) -> None
         connections = proxy.connections
 
     assert connections == 1
+
+
+def test_a_conditional_write_whose_answer_is_lost_is_not_sent_again(server: ExactS3, storage: S3Storage) -> None:
+    storage._connection.conditional_writes = True
+    write(storage, [WriteRequest(0, "first", b"x")], at_once=1)
+    server.lose_answers("PUT", "/second")
+
+    results = write(storage, [WriteRequest(0, "second", b"x", False)], at_once=1)
+
+    assert isinstance(results[0].error, ConnectionLost)
+    assert results[0].error.retryable
+    assert server.requests.count(("PUT", "/box/second")) == 1
+
+
+def test_a_write_over_what_is_there_is_sent_again_when_a_kept_connection_loses_it(
+    server: ExactS3, storage: S3Storage
+) -> None:
+    write(storage, [WriteRequest(0, "first", b"x")], at_once=1)
+    server.lose_answers("PUT", "/second")
+
+    results = write(storage, [WriteRequest(0, "second", b"x")], at_once=1)
+
+    assert results[0].error is None
+    assert server.requests.count(("PUT", "/box/second")) == 2
+
+
+def test_a_silent_server_fails_its_files_after_the_time_limit(server: ExactS3) -> None:
+    server.buckets["box"]["x"] = Stored(b"content")
+    with FaultyProxy(server.port) as proxy:
+        with exact_storage(server, endpoint_url=f"http://127.0.0.1:{proxy.port}", timeout_s=0.5) as storage:
+            read(storage, [ReadRequest(0, "x", 7)])
+            proxy.faults.stalled = True
+            results = read(storage, [ReadRequest(number, "x", 7) for number in range(3)])
+
+    assert all(isinstance(result.error, ConnectionLost) for result in results.values())
+    assert "does not answer" in str(results[0].error)

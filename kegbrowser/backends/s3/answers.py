@@ -137,6 +137,7 @@ _FILE_AND_FOLDER = _says(AlreadyExists, "{host} cannot hold a file and a folder 
 _FULL = _says(QuotaExceeded, "there is no space or quota left")
 _BAD_NAME = _says(InvalidName, "the server cannot hold this name")
 _CORRUPT = _says(CheckFailed, "what arrived at {host} is not what was sent", "Try again.")
+_LOST_PART = _says(CheckFailed, "{host} has not all of its parts", "Try again.")
 _BUSY_KEY = _says(ServerFault, "somebody else is changing it at this moment", "Try again.")
 _NOT_IMPLEMENTED = _says(NotSupported, "{host} does not support this")
 _FORGOTTEN = _says(ServerFault, "{host} has dropped the unfinished upload", "Upload it again.")
@@ -175,6 +176,7 @@ _BY_CODE: dict[str, _Make] = {
     **dict.fromkeys(("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "IncompleteBody"), _CORRUPT),
     **dict.fromkeys(("XAmzContentChecksumMismatch", "BadChecksum"), _CORRUPT),
     **dict.fromkeys(("NotImplemented", "MethodNotAllowed"), _NOT_IMPLEMENTED),
+    **dict.fromkeys(("InvalidPart", "InvalidPartOrder"), _LOST_PART),
     "InvalidObjectState": _ARCHIVED,
     "RequestTimeout": _says(ConnectionLost, "{host} waited too long for the data"),
 }

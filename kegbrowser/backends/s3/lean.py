@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from xml.sax.saxutils import unescape
 
-from botocore.exceptions import ClientError, FlexibleChecksumError
+from botocore.exceptions import ClientError, ConnectionClosedError, FlexibleChecksumError
 
 from kegbrowser.backends.s3.checksums import Comparison
 from kegbrowser.backends.s3.routes import Route
@@ -57,6 +57,20 @@ _ELEMENT = re.compile(r"<(Code|Message|Region)>([^<]*)</")
 def target_of(route: Route, key: str) -> str:
     """The encoded path of an object: each byte but letters, digits and `-._~/` (SDK and signature want it so)."""
     return route.prefix + quote(key, safe="/~")
+
+
+def request_head(
+    connection: S3Connection, route: Route, method: str, key: str, query: str, headers: dict[str, str], payload: str
+) -> bytes:
+    """The head of a request about an object, signed; arguments as of `Signer.head`."""
+    everything = {
+        "host": route.host,
+        **headers,
+        "user-agent": connection.user_agent,
+        "accept-encoding": "identity",
+        **route.proxy_headers,
+    }
+    return route.signer.head(method, target_of(route, key), query, everything, payload, route.absolute)
 
 
 def headers_of(options: dict[str, Any]) -> dict[str, str]:
@@ -148,7 +162,8 @@ class Lean:
             payload = UNSIGNED if route.is_secure or not route.signer.signs else hashlib.sha256(content).hexdigest()
             headers = headers_of(options) | {"content-length": str(len(content))}
             head_bytes = self._head(route, "PUT", options["Key"], query_of(options), headers, payload)
-            wire, head = self._exchange(route, "PUT", head_bytes, memoryview(content), on_sent)
+            may_resend = "IfNoneMatch" not in options  # its first sending may have been carried out
+            wire, head = self._exchange(route, "PUT", head_bytes, memoryview(content), on_sent, may_resend=may_resend)
             if head.status == 200:
                 wire.read_all(head, ERROR_BYTES)
                 self._release(route, wire, head)
@@ -163,11 +178,17 @@ class Lean:
     # -- private ---------------------------------------------------------------------------------------------------------
 
     def _head(self, route: Route, method: str, key: str, query: str, headers: dict[str, str], payload: str) -> bytes:
-        everything = {"host": route.host, **headers, "user-agent": self._connection.user_agent, **route.proxy_headers}
-        return route.signer.head(method, target_of(route, key), query, everything, payload, route.absolute)
+        return request_head(self._connection, route, method, key, query, headers, payload)
 
     def _exchange(
-        self, route: Route, method: str, head: bytes, body: memoryview | bytes, on_sent: Callable[[int], None] | None
+        self,
+        route: Route,
+        method: str,
+        head: bytes,
+        body: memoryview | bytes,
+        on_sent: Callable[[int], None] | None,
+        *,
+        may_resend: bool = True,
     ) -> tuple[Wire, Head]:
         """Send, and wait for the head of the answer; once more if a kept wire turns out to be closed."""
         routes = self._connection.routes
@@ -175,9 +196,11 @@ class Lean:
         while True:
             try:
                 return wire, _ask(wire, method, head, body, on_sent)
-            except Stale:
+            except Stale as exc:
                 wire.close()
                 self._connection.sockets.check()
+                if not may_resend:
+                    raise ConnectionClosedError(endpoint_url=route.url, error=exc) from exc
                 wire = routes.connect(route)
             except BaseException:
                 wire.close()

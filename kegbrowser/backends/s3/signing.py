@@ -17,7 +17,8 @@ EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
-_NOT_SIGNED = frozenset(("user-agent", "proxy-authorization"))
+# What proxies on the way may change, and what is for them.
+_NOT_SIGNED = frozenset(("user-agent", "accept-encoding", "proxy-authorization"))
 
 
 class Keys(Protocol):

@@ -17,7 +17,7 @@ from kegbrowser.backends.s3.checksums import Comparison, crc32_text, is_md5, md5
 from kegbrowser.backends.s3.client import S3Connection
 from kegbrowser.backends.s3.deeds import Deed
 from kegbrowser.backends.s3.errands import Errand
-from kegbrowser.backends.s3.lean import facts_of, headers_of, refusal, target_of
+from kegbrowser.backends.s3.lean import facts_of, headers_of, refusal, request_head
 from kegbrowser.backends.s3.loop import Loop
 from kegbrowser.backends.s3.reader import S3Reader
 from kegbrowser.backends.s3.routes import Route
@@ -75,9 +75,7 @@ class _Course(Errand):
     def _request(self, headers: dict[str, str], payload: str) -> bytes:
         route = self.route
         assert route is not None
-        everything = {"host": route.host, **headers, "user-agent": self._connection.user_agent, **route.proxy_headers}
-        target = target_of(route, self._deed.key)
-        return route.signer.head(self.method, target, "", everything, payload, route.absolute)
+        return request_head(self._connection, route, self.method, self._deed.key, "", headers, payload)
 
 
 class Reading(_Course):
