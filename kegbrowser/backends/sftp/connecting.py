@@ -94,26 +94,38 @@ class Connection:
             paramiko.ChannelException: the server opens no further one here.
             NotSupported: the server has no SFTP.
         """
-        channel = self.transport.open_session(
-            window_size=WINDOW_BYTES, max_packet_size=MAX_PACKET_BYTES, timeout=target.timeout_s
-        )
-        channel.in_buffer = ChunkPipe()  # type: ignore[assignment]
-        channel.settimeout(target.timeout_s)
-        if not self._start_sftp(channel, target.timeout_s):
+        channel = self._new_channel(target)
+        if not self._start(channel, "subsystem", "sftp", target.timeout_s):
             channel.close()
             raise NotSupported(
                 f"{target.server} offers no SFTP.", hint="Ask the owner of the server to allow it for this user."
             )
         return channel
 
-    def _start_sftp(self, channel: paramiko.Channel, timeout_s: float) -> bool:
-        # paramiko's `invoke_subsystem` waits for ever.
+    def open_shell(self, target: Target) -> paramiko.Channel | None:
+        """A channel on which `sh` was started, or what the server runs instead; None if it refused."""
+        channel = self._new_channel(target)
+        if self._start(channel, "exec", "exec sh", target.timeout_s):
+            return channel
+        channel.close()
+        return None
+
+    def _new_channel(self, target: Target) -> paramiko.Channel:
+        channel = self.transport.open_session(
+            window_size=WINDOW_BYTES, max_packet_size=MAX_PACKET_BYTES, timeout=target.timeout_s
+        )
+        channel.in_buffer = ChunkPipe()  # type: ignore[assignment]
+        channel.settimeout(target.timeout_s)
+        return channel
+
+    def _start(self, channel: paramiko.Channel, kind: str, what: str, timeout_s: float) -> bool:
+        # paramiko's `invoke_subsystem` and `exec_command` wait for ever.
         request = paramiko.Message()
         request.add_byte(paramiko.common.cMSG_CHANNEL_REQUEST)
         request.add_int(channel.remote_chanid)
-        request.add_string("subsystem")
+        request.add_string(kind)
         request.add_boolean(True)
-        request.add_string("sftp")
+        request.add_string(what)
         channel._event_pending()  # type: ignore[attr-defined]
         self.transport._send_user_message(request)  # type: ignore[attr-defined]
         if not channel.event.wait(timeout_s):

@@ -37,6 +37,7 @@ def _open(options: Mapping[str, str], name: str) -> StorageBackend:
         passphrase=options.get("passphrase") or None if auth == "key" else None,
         root="/",
         start_folder=options.get("start_folder", ""),
+        checksums=options.get("checksums") != "false",
         host_keys=tuple(line for line in options.get("host_keys", "").split("\n") if line),
         known_hosts_files=known_hosts[1:],
     )
@@ -111,6 +112,14 @@ BACKEND = BackendInfo(
             default=USUAL_KNOWN_HOSTS[0],
             group="Advanced",
             help="Host keys in it are trusted; it is never written.",
+        ),
+        OptionField(
+            "checksums",
+            "Compare checksums",
+            FieldKind.BOOL,
+            default="true",
+            group="Advanced",
+            help="The server computes them by a command of its shell, where it has one: each file is read once more there.",
         ),
     ),
     open=_open,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,11 +16,14 @@ from kegbrowser.backends.errors import Cancelled, StorageError
 from kegbrowser.backends.sftp import wire
 from kegbrowser.backends.sftp.client import ChannelClient
 from kegbrowser.backends.sftp.connecting import Connection, connect
+from kegbrowser.backends.sftp.shell import NoShell, Shell
 from kegbrowser.backends.sftp.target import Target
 from kegbrowser.backends.sftp.translate import SESSION_ERRORS, SftpStatus, connection_error
 
-ROOM = 8
-"""Sessions on one connection; OpenSSH's MaxSessions is 10."""
+log = logging.getLogger(__name__)
+
+ROOM = 6
+"""Sessions on one connection; OpenSSH's MaxSessions is 10, and there are shells beside them."""
 
 DOUBT_AFTER_S = 15.0
 """A connection from which nothing came for that long is asked whether it is still there, before it is trusted."""
@@ -56,6 +60,8 @@ class Sessions:
         self._sockets = LiveSockets(stall_timeout_s=target.timeout_s)
         self._connections: list[Connection] = []
         self._idle: list[Session] = []
+        self._shells: list[Shell] = []
+        self._may_have_shell = target.uses_shell
         self._litter: set[bytes] = set()
         self._sweepers: list[threading.Thread] = []
 
@@ -121,6 +127,41 @@ class Sessions:
             with suppress(*SESSION_ERRORS):
                 session.close()
 
+    def take_shell(self) -> Shell | None:
+        """A shell of the server, to be given back; None where no usable one answers, which is found out once.
+
+        Raises:
+            StorageError: no connection, or not let in.
+            Cancelled: interrupted.
+        """
+        with self._lock:
+            while self._shells:
+                shell = self._shells.pop()
+                if shell.is_usable:
+                    return shell
+        if not self._may_have_shell:
+            return None
+        with self.client() as session:
+            try:
+                home = session.name(wire.REALPATH, b".")
+                return self._open_shell(session.connection, home)
+            except (NoShell, SftpStatus) as exc:
+                log.info("no checksums by the server: %r", exc)
+                self._may_have_shell = False
+            except SESSION_ERRORS as exc:  # also: no room for another session on this connection
+                self._sockets.check()
+                log.info("no checksums by the server this time: %r", exc)
+        return None
+
+    def give_shell_back(self, shell: Shell, *, is_quiet: bool) -> None:
+        """`is_quiet`: all that was asked was answered."""
+        if is_quiet and shell.is_usable and not self.is_interrupted:
+            with self._lock:
+                self._shells.append(shell)
+        else:
+            with suppress(*SESSION_ERRORS):
+                shell.close()
+
     def throw_away(self, *paths: bytes) -> None:
         """Remove temporary files whose session broke: soon in the background, else before the next use of a session."""
         with self._lock:
@@ -144,6 +185,7 @@ class Sessions:
             sweepers, self._sweepers = self._sweepers, []
             connections, self._connections = self._connections, []
             self._idle.clear()
+            self._shells.clear()
         for sweeper in sweepers:
             sweeper.join(2)
         for connection in connections:
@@ -151,6 +193,17 @@ class Sessions:
         self._sockets.close()
 
     # -- private -----------------------------------------------------------------------------------------------------
+
+    def _open_shell(self, connection: Connection, home: bytes) -> Shell:
+        channel = connection.open_shell(self._target)
+        if channel is None:
+            raise NoShell
+        try:
+            return Shell(channel, home)
+        except BaseException:
+            with suppress(*SESSION_ERRORS):
+                channel.close()
+            raise
 
     def _pop_idle(self) -> Session | None:
         with self._lock:

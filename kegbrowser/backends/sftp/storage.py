@@ -27,7 +27,8 @@ from kegbrowser.backends.errors import (
     NotSupported,
     StorageError,
 )
-from kegbrowser.backends.sftp import batches, copying, links, publishing, reasons, removing, uploads, wire
+from kegbrowser.backends.proofs import Digests
+from kegbrowser.backends.sftp import batches, checking, copying, links, publishing, reasons, removing, uploads, wire
 from kegbrowser.backends.sftp.client import Client
 from kegbrowser.backends.sftp.listing import Listing, Refused, entry_of, owner_by_id
 from kegbrowser.backends.sftp.reader import SftpReader
@@ -62,6 +63,7 @@ class SFTPStorage(StorageBackend):
         host_keys: further known host keys, lines of a known_hosts file.
         known_hosts_files: further known_hosts files.
         connect_timeout_s, timeout_s: until connected; of silence in the middle.
+        checksums: let the server compute them, by commands of its shell.
     """
 
     capabilities = Capabilities(
@@ -95,6 +97,7 @@ class SFTPStorage(StorageBackend):
         known_hosts_files: tuple[str, ...] = (),
         connect_timeout_s: float = 10.0,
         timeout_s: float = 60.0,
+        checksums: bool = True,
     ) -> None:
         super().__init__(name)
         self._root = root
@@ -112,6 +115,7 @@ class SFTPStorage(StorageBackend):
             passphrase,
             connect_timeout_s,
             timeout_s,
+            checksums,
         )
         self._names_of_ids: dict[tuple[bool, int], str] = {}
         self._sessions = Sessions(self._target, self._learn)
@@ -151,6 +155,11 @@ class SFTPStorage(StorageBackend):
             overwrite=overwrite,
             modified=modified,
         )
+
+    def digests(self, path: str, *, etag: str = "") -> Digests:
+        real = self._real_file(path, "check")
+        with self._translated("check", path):
+            return checking.digests(self._sessions, real, path, etag)
 
     # -- many small files --------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ class Target:
     passphrase: str | None = field(default=None, repr=False)
     connect_timeout_s: float = 10.0
     timeout_s: float = 60.0
+    uses_shell: bool = True
 
     @property
     def server(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import re
@@ -16,6 +17,7 @@ from kegbrowser.backends.errors import CheckFailed, FileNotFoundInStorageError, 
 from kegbrowser.backends.proofs import Proof
 from kegbrowser.backends.sftp import parts as part_files
 from kegbrowser.backends.sftp import reasons, wire
+from kegbrowser.backends.sftp.checking import NO_CHECKSUMS, PartChecks
 from kegbrowser.backends.sftp.client import Client
 from kegbrowser.backends.sftp.publishing import facts_of, is_same_file, part_name, publish
 from kegbrowser.backends.sftp.sessions import Session, Sessions
@@ -92,15 +94,19 @@ class SftpUpload(PartedUpload):
         self._sent: dict[int, Part] = {}
         self._is_over = False
         self._may_be_published = False
-        self._proof = Proof.size_only("the server computes no checksums")
+        self._checks = PartChecks(sessions, name, self.part_bytes)
+        self._proof = Proof.size_only(NO_CHECKSUMS)
 
     def send(self, number: int, content: bytes, on_sent: Callable[[int], None]) -> Part:
         view = memoryview(content).cast("B")
         with self._translated(self._why_not_sent), self._lane() as lane:
             behind = WriteBehind(lane.session, lane.handle, number * self.part_bytes, on_sent)
             behind.write(view)
+            tag = hashlib.sha256(view).hexdigest() if self._checks.is_possible else ""
+            part = Part(number, len(view), zlib.crc32(view), tag)
             behind.settle()
-        part = Part(number, len(view), zlib.crc32(view))
+        if tag and part.size:
+            self._checks.ask(part)
         with self._lock:
             self._sent[number] = part
         return part
@@ -113,6 +119,7 @@ class SftpUpload(PartedUpload):
                 self._publish_again()
             else:
                 self._check_parts()
+                self._proof = self._checks.prove({**self.parts, **self._sent}, self._spec.path)
                 self._finish_and_publish()
         self._end()
         return self._proof
@@ -140,7 +147,10 @@ class SftpUpload(PartedUpload):
         with self._translated(self._why_not_sent), self._lane() as lane:
             size = lane.session.attributes(wire.FSTAT, lane.handle).size or 0
             inside = {number: part for number, part in parts.items() if self._is_inside(number, part, size)}
-            self.parts = _without_holes(lane, inside, self.part_bytes)
+            hashed = {number: part for number, part in inside.items() if part.tag and self._checks.is_possible}
+            others = {number: part for number, part in inside.items() if number not in hashed}
+            found = self._checks.true_ones(hashed) | _without_holes(lane, others, self.part_bytes)
+            self.parts = dict(sorted(found.items()))
 
     # -- private ---------------------------------------------------------------------------------------------------------
 
@@ -232,6 +242,7 @@ class SftpUpload(PartedUpload):
     def _end(self) -> None:
         self._is_over = True
         self._close_idle()
+        self._checks.close()
 
     def _close_idle(self) -> None:
         with self._lock:
