@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Mapping
 
 from kegbrowser.backends.errors import CheckFailed, IsAFolder, SourceChanged, StorageError
-from kegbrowser.backends.proofs import Digests, Proof
+from kegbrowser.backends.proofs import ALGORITHMS, Digests, Proof
 from kegbrowser.backends.sftp import wire
 from kegbrowser.backends.sftp.sessions import Sessions
-from kegbrowser.backends.sftp.shell import SLOWEST_BYTES_PER_S, Shell, digests_in, hash_file, hash_range
+from kegbrowser.backends.sftp.shell import SLOWEST_BYTES_PER_S, Shell
 from kegbrowser.backends.sftp.streams import mark_of
 from kegbrowser.backends.sftp.translate import SESSION_ERRORS, shown
 from kegbrowser.backends.uploads import Part
@@ -28,32 +28,32 @@ def digests(sessions: Sessions, real: bytes, path: str, etag: str) -> Digests:
         raise IsAFolder(f"“{shown(path)}” is a folder.", path=path)
     if etag not in ("", mark_of(before)):
         raise SourceChanged(f"“{shown(path)}” has changed.", path=path)
-    digest = _digest(sessions, real, before.size or 0)
+    algorithm, digest = _digest(sessions, real, before.size or 0)
     if not digest:
         return Digests(reason=NO_CHECKSUMS)
     with sessions.client() as client:
         if mark_of(client.attributes(wire.STAT, real)) != mark_of(before):
             raise SourceChanged(f"“{shown(path)}” changed while it was checked.", path=path)
-    return Digests({"sha256": digest}, "")
+    return Digests({algorithm: digest}, "")
 
 
-def _digest(sessions: Sessions, real: bytes, size: int) -> str:
-    """SHA-256 in hex digits; "" if the server does not tell."""
-    if size == 0:
-        return hashlib.sha256().hexdigest()
+def _digest(sessions: Sessions, real: bytes, size: int) -> tuple[str, str]:
+    """The algorithm and the digest; "" if the server does not tell."""
     shell = sessions.take_shell()
     if shell is None:
-        return ""
+        return "", ""
     is_quiet = False
     try:
-        shell.ask(hash_file(real))
-        found = digests_in(shell.take(_patience_s(size)))
+        shell.ask_file(real)
+        found = shell.take(_patience_s(size))
         is_quiet = True
     except SESSION_ERRORS:
-        return ""
+        return "", ""
     finally:
         sessions.give_shell_back(shell, is_quiet=is_quiet)
-    return found[0] if len(found) == 1 else ""
+    if size == 0:
+        return shell.algorithm, shell.digest_of(b"")
+    return shell.algorithm, found[0] if len(found) == 1 else ""
 
 
 class PartChecks:
@@ -71,23 +71,29 @@ class PartChecks:
         self._lock = threading.Lock()
         self._shell: Shell | None = None
         self._reason = ""
+        self._algorithm = ""
         self._asked: deque[Part] = deque()
         self._results: dict[int, str] = {}
 
     @property
-    def is_possible(self) -> bool:
-        """Whether a shell answers, as far as is known. Looks for one at first."""
+    def algorithm(self) -> str:
+        """What is compared, as far as is known; "" for nothing. Looks for a shell at first."""
         with self._lock:
-            return self._found() is not None
+            shell = self._found()
+            return "" if shell is None else shell.algorithm
+
+    def tag_of(self, content: memoryview) -> str:
+        """What `Part.tag` needs to be for a part to be compared: nothing if its CRC-32 is."""
+        return hashlib.sha256(content).hexdigest() if self.algorithm == "sha256" else ""
 
     def ask(self, part: Part) -> None:
-        """Have a part hashed that is there now; its `tag` is what that should give."""
+        """Have a part hashed that is there now."""
         with self._lock:
             shell = self._found()
             if shell is None:
                 return
             try:
-                shell.ask(hash_range(part.number * self._part_bytes, part.size, self._name))
+                shell.ask_range(self._name, part.number * self._part_bytes, part.size)
                 self._asked.append(part)
                 while self._asked and shell.is_ready:
                     self._take(shell)
@@ -97,10 +103,9 @@ class PartChecks:
     def true_ones(self, parts: Mapping[int, Part]) -> dict[int, Part]:
         """Those of the parts that the server finds to be what their tags say, or cannot tell."""
         for part in parts.values():
-            if part.tag:
-                self.ask(part)
+            self.ask(part)
         self._take_all()
-        return {number: part for number, part in parts.items() if self._results.get(number, part.tag) == part.tag}
+        return {number: part for number, part in parts.items() if self._is_as_told(part)}
 
     def prove(self, parts: Mapping[int, Part], path: str) -> Proof:
         """Say what is known of all the parts.
@@ -109,14 +114,13 @@ class PartChecks:
             CheckFailed: one is not what was sent.
         """
         self._take_all()
-        wrong = [part for number, part in parts.items() if part.tag and self._results.get(number, part.tag) != part.tag]
-        if wrong:
+        if not all(map(self._is_as_told, parts.values())):
             raise CheckFailed(f"“{shown(path)}” did not arrive as it was sent: the checksum differs.", path=path)
         if self._reason:
             return Proof.size_only(self._reason)
         if any(number not in self._results for number in parts):
             return Proof.size_only("the server computed no checksum of a part of it")
-        return Proof.verified("SHA-256")
+        return Proof.verified(ALGORITHMS[self._algorithm] if self._algorithm else "CRC-32")
 
     def close(self) -> None:
         """Give the shell back."""
@@ -126,6 +130,12 @@ class PartChecks:
         if shell is not None:
             self._sessions.give_shell_back(shell, is_quiet=not self._asked)
 
+    def _is_as_told(self, part: Part) -> bool:
+        """Whether the server has not found a part to be something else."""
+        told = self._results.get(part.number)
+        expected = f"{part.crc32:08x}" if self._algorithm == "crc32" else part.tag
+        return told is None or told == expected
+
     def _found(self) -> Shell | None:
         if self._shell is None and not self._reason:
             try:
@@ -134,6 +144,8 @@ class PartChecks:
                 self._shell = None
             if self._shell is None:
                 self._reason = NO_CHECKSUMS
+            else:
+                self._algorithm = self._shell.algorithm
         return self._shell
 
     def _take_all(self) -> None:
@@ -146,7 +158,7 @@ class PartChecks:
                 self._give_up()
 
     def _take(self, shell: Shell) -> None:
-        found = digests_in(shell.take(_patience_s(self._part_bytes)))
+        found = shell.take(_patience_s(self._part_bytes))
         part = self._asked.popleft()
         if len(found) == 1 and found[0]:
             self._results[part.number] = found[0]

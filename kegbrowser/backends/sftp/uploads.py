@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import re
@@ -102,10 +101,9 @@ class SftpUpload(PartedUpload):
         with self._translated(self._why_not_sent), self._lane() as lane:
             behind = WriteBehind(lane.session, lane.handle, number * self.part_bytes, on_sent)
             behind.write(view)
-            tag = hashlib.sha256(view).hexdigest() if self._checks.is_possible else ""
-            part = Part(number, len(view), zlib.crc32(view), tag)
+            part = Part(number, len(view), zlib.crc32(view), self._checks.tag_of(view))
             behind.settle()
-        if tag and part.size:
+        if part.size:
             self._checks.ask(part)
         with self._lock:
             self._sent[number] = part
@@ -147,7 +145,9 @@ class SftpUpload(PartedUpload):
         with self._translated(self._why_not_sent), self._lane() as lane:
             size = lane.session.attributes(wire.FSTAT, lane.handle).size or 0
             inside = {number: part for number, part in parts.items() if self._is_inside(number, part, size)}
-            hashed = {number: part for number, part in inside.items() if part.tag and self._checks.is_possible}
+            algorithm = self._checks.algorithm
+            can_compare = algorithm == "crc32"
+            hashed = {number: part for number, part in inside.items() if can_compare or (algorithm and part.tag)}
             others = {number: part for number, part in inside.items() if number not in hashed}
             found = self._checks.true_ones(hashed) | _without_holes(lane, others, self.part_bytes)
             self.parts = dict(sorted(found.items()))
