@@ -199,6 +199,8 @@ def answer_s3(request: Request, storage: Storage) -> Answer:
     if not key:
         return _answer_bucket(request, storage, bucket)
     name, query = f"{bucket}/{key}", request.query
+    if request.headers.get("if-none-match") == "*" and storage.find(name) is not None:
+        return Answer(412, content=b"<Error><Code>PreconditionFailed</Code></Error>")  # as Amazon does
     match request.method:
         case "GET" | "HEAD":
             return _give(request, storage.find(name), "range")
