@@ -166,7 +166,7 @@ class ChannelClient(Client):
         self.channel = channel
         self.arrived: deque[Reply] = deque()
         self.gathers = False
-        self._outbox: list[bytes] = []
+        self._outbox: list[bytes | memoryview] = []
         self._outbox_bytes = 0
         self._number = 0
         self._waiting: dict[int, Reply] = {}
@@ -229,7 +229,7 @@ class ChannelClient(Client):
         """Send what was kept."""
         if self._outbox:
             packets, self._outbox, self._outbox_bytes = self._outbox, [], 0
-            self._pass_on(packets[0] if len(packets) == 1 else b"".join(packets))
+            send_all(self.channel, packets)
 
     def receive_ready(self) -> None:
         while self._at < len(self._chunk) or self.channel.recv_ready():
@@ -267,18 +267,15 @@ class ChannelClient(Client):
             raise NotSftp
         return length, head[4], int.from_bytes(head[5:], "big")
 
-    def _write(self, packet: bytes) -> None:
+    def _write(self, packet: list[bytes | memoryview]) -> None:
         if not self.gathers:
             self.flush()
-            self._pass_on(packet)
+            send_all(self.channel, packet)
             return
-        self._outbox.append(packet)
-        self._outbox_bytes += len(packet)
+        self._outbox += packet
+        self._outbox_bytes += sum(map(len, packet))
         if self._outbox_bytes >= OUTBOX_BYTES:
             self.flush()
-
-    def _pass_on(self, packet: bytes) -> None:
-        send_all(self.channel, packet)
 
     def _take(self, count: int) -> bytes:
         pieces: list[bytes] = []
@@ -340,4 +337,4 @@ def _for_paramiko(argument: Argument) -> object:
         return int64(argument)
     if isinstance(argument, wire.Packed):
         return _PackedAttributes(argument)
-    return argument
+    return bytes(argument) if isinstance(argument, memoryview) else argument

@@ -22,8 +22,8 @@ from kegbrowser.backends.sftp.translate import SESSION_ERRORS, SftpStatus, conne
 
 log = logging.getLogger(__name__)
 
-ROOM = 6
-"""Sessions on one connection; OpenSSH's MaxSessions is 10, and there are shells beside them."""
+ROOM = 8
+"""Sessions and shells on one connection; OpenSSH's MaxSessions is 10."""
 
 DOUBT_AFTER_S = 15.0
 """A connection from which nothing came for that long is asked whether it is still there, before it is trusted."""
@@ -61,6 +61,7 @@ class Sessions:
         self._connections: list[Connection] = []
         self._idle: list[Session] = []
         self._shells: list[Shell] = []
+        self._connections_of_shells: dict[Shell, Connection] = {}
         self._may_have_shell = target.uses_shell
         self._litter: set[bytes] = set()
         self._sweepers: list[threading.Thread] = []
@@ -134,17 +135,15 @@ class Sessions:
             StorageError: no connection, or not let in.
             Cancelled: interrupted.
         """
-        with self._lock:
-            while self._shells:
-                shell = self._shells.pop()
-                if shell.is_usable:
-                    return shell
+        while (known := self._pop_shell()) is not None:
+            if known.is_usable:
+                return known
+            self._close_shell(known)
         if not self._may_have_shell:
             return None
         with self.client() as session:
             try:
-                home = session.name(wire.REALPATH, b".")
-                return self._open_shell(session.connection, home)
+                return self._open_shell(session.name(wire.REALPATH, b"."))
             except (NoShell, SftpStatus) as exc:
                 log.info("no checksums by the server: %r", exc)
                 self._may_have_shell = False
@@ -159,8 +158,7 @@ class Sessions:
             with self._lock:
                 self._shells.append(shell)
         else:
-            with suppress(*SESSION_ERRORS):
-                shell.close()
+            self._close_shell(shell)
 
     def throw_away(self, *paths: bytes) -> None:
         """Remove temporary files whose session broke: soon in the background, else before the next use of a session."""
@@ -194,16 +192,37 @@ class Sessions:
 
     # -- private -----------------------------------------------------------------------------------------------------
 
-    def _open_shell(self, connection: Connection, home: bytes) -> Shell:
-        channel = connection.open_shell(self._target)
-        if channel is None:
-            raise NoShell
+    def _open_shell(self, home: bytes) -> Shell:
+        connection = self._with_room()
         try:
-            return Shell(channel, home)
+            channel = connection.open_shell(self._target)
+            if channel is None:
+                raise NoShell
+            try:
+                shell = Shell(channel, home)
+            except BaseException:
+                with suppress(*SESSION_ERRORS):
+                    channel.close()
+                raise
         except BaseException:
-            with suppress(*SESSION_ERRORS):
-                channel.close()
+            with self._lock:
+                connection.sessions -= 1
             raise
+        with self._lock:
+            self._connections_of_shells[shell] = connection
+        return shell
+
+    def _close_shell(self, shell: Shell) -> None:
+        with self._lock:
+            connection = self._connections_of_shells.pop(shell, None)
+            if connection is not None:
+                connection.sessions -= 1
+        with suppress(*SESSION_ERRORS):
+            shell.close()
+
+    def _pop_shell(self) -> Shell | None:
+        with self._lock:
+            return self._shells.pop() if self._shells else None
 
     def _pop_idle(self) -> Session | None:
         with self._lock:

@@ -174,7 +174,7 @@ class WriteBehind:
         for start in range(0, len(view), most):
             while len(self._flying) >= DEPTH:
                 self._take_answer()
-            piece = bytes(view[start : start + most])
+            piece = view[start : start + most]
             self._on_sent(len(piece))
             self._flying.append(self._client.send(wire.WRITE, self._handle, Uint64(self.offset), piece))
             self.offset += len(piece)

@@ -37,7 +37,7 @@ COPY_DATA = b"copy-data"
 _HAS_SIZE, _HAS_OWNER, _HAS_MODE, _HAS_TIMES, _HAS_MORE = 0x1, 0x2, 0x4, 0x8, 0x80000000
 _LATEST_S = 2**32 - 1
 
-Argument = int | bytes
+Argument = int | bytes | memoryview
 
 
 class Uint64(int):
@@ -139,9 +139,9 @@ class Answer:
         return found
 
 
-def request(kind: int, number: int | None, *arguments: Argument) -> bytes:
-    """A whole request. An int is a uint32, a `Uint64` a uint64, bytes are a string with its length."""
-    pieces = [b"", bytes((kind,))]
+def request(kind: int, number: int | None, *arguments: Argument) -> list[bytes | memoryview]:
+    """The pieces of a whole request. An int is a uint32, a `Uint64` a uint64, bytes are a string with its length."""
+    pieces: list[bytes | memoryview] = [b"", bytes((kind,))]
     if number is not None:
         pieces.append(struct.pack(">I", number))
     for argument in arguments:
@@ -154,4 +154,4 @@ def request(kind: int, number: int | None, *arguments: Argument) -> bytes:
         else:
             pieces += (struct.pack(">I", len(argument)), argument)
     pieces[0] = struct.pack(">I", sum(map(len, pieces)))
-    return b"".join(pieces)
+    return pieces
