@@ -24,6 +24,7 @@ from kegbrowser.backends.errors import (
 from kegbrowser.transfer.cancel import CancelToken
 from kegbrowser.transfer.jobs import Source
 from kegbrowser.transfer.local_errors import local_error
+from kegbrowser.transfer.records import JournalFailed
 from kegbrowser.transfer.retry import Attempts, RetryPolicy, retrying
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,8 @@ STATS_BEFORE_LISTING = 16
 ENTRIES_PER_STAT = 500
 """A request for one file takes about as long as one for a page of a listing."""
 
-WHOLE_JOB_ERRORS = (AuthenticationFailed, UnknownHostKey)
-"""Errors that no other file of the same storage will escape."""
+WHOLE_JOB_ERRORS = (AuthenticationFailed, UnknownHostKey, JournalFailed)
+"""Errors that no other file of the job will escape."""
 
 
 @dataclass(frozen=True, slots=True)

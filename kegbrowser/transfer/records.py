@@ -12,6 +12,10 @@ from kegbrowser.backends.proofs import Proof
 from kegbrowser.backends.uploads import Part
 
 
+class JournalFailed(StorageError):
+    """The journal itself cannot be written or read any more, as on a full disk: its job stops before anything is lost."""
+
+
 class ItemState(enum.Enum):
     """Where one file of a job is. PLANNED -> MOVING -> DONE, SKIPPED or FAILED; a retry leads back to PLANNED."""
 
