@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -94,7 +95,7 @@ class Routes:
         self._lock = threading.Lock()
         self.known: dict[str, Route | None] = {}
         self._misses: dict[str, int] = {}
-        self._idle: dict[str, list[Wire]] = {}
+        self._idle: dict[str, deque[Wire]] = {}
         self._signers: dict[tuple[str, str], Signer] = {}
         self._probing = threading.local()
         self._trusting: set[int] = set()
@@ -143,12 +144,16 @@ class Routes:
     def give_back(self, route: Route, wire: Wire) -> None:
         """Keep a wire for later; nothing of an answer may be left on it."""
         wire.idle_since = self._connection.now()
+        left = [wire]
         with self._lock:
-            kept = self._idle.setdefault(route.url, [])
-            if len(kept) < MOST_IDLE and not self._is_closed and not wire.rest:
-                kept.append(wire)
-                return
-        wire.close()
+            kept = self._idle.setdefault(route.url, deque())
+            if not self._is_closed and not wire.rest and len(kept) < MOST_IDLE:
+                kept.append(left.pop())
+            # The one that waits longest is the first.
+            while kept and wire.idle_since - kept[0].idle_since > IDLE_S:
+                left.append(kept.popleft())
+        for one in left:
+            one.close()
 
     def close(self) -> None:
         with self._lock:
