@@ -11,7 +11,7 @@ from kegbrowser.profiles.documents import Content, JsonDocument
 from kegbrowser.profiles.migrations import SETTINGS_STEPS, SETTINGS_VERSION
 
 THEMES = ("system", "light", "dark")
-POLICIES = ("ask", "overwrite", "overwrite-if-newer", "skip", "rename")
+POLICIES = ("ask", "overwrite", "overwrite-if-newer", "overwrite-if-different", "resume", "skip", "rename")
 SORT_COLUMNS = ("name", "size", "kind", "modified")
 
 

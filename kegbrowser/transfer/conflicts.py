@@ -35,10 +35,17 @@ class Action(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`new_name`: with RENAME, as its user typed it; "" for the suggested one."""
+    """What to do.
+
+    Attributes:
+        new_name: with RENAME, as its user typed it; "" for the suggested one.
+        resumes: with OVERWRITE: what is there may be a beginning of the source. Whoever moves the file compares them, goes on
+            with what is there if it is so (see `beginnings`), and else decides the clash anew without `Clash.can_resume`.
+    """
 
     action: Action
     new_name: str = ""
+    resumes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,8 @@ class Clash:
         target: gives its place, for people; only called for a question.
         suggested_name: finds a free name; only called when one is wanted.
         is_own: the place was taken by this very job: two sources have one name.
+        keeps_times: files at the target have the times of their sources; else the time of their arrival.
+        can_resume: whoever moves the file compares what is there with the source, and goes on with it if it is its beginning.
     """
 
     name: str
@@ -60,6 +69,15 @@ class Clash:
     suggested_name: Callable[[], str]
     is_own: bool = False
     more_to_come: bool = True
+    keeps_times: bool = True
+    can_resume: bool = False
+
+    @property
+    def may_be_beginning(self) -> bool:
+        """Whether comparing is worth it; by the sizes alone."""
+        if not self.can_resume or self.source_size is None or self.existing.size is None:
+            return False
+        return 0 < self.existing.size <= self.source_size
 
 
 class Conflicts:
@@ -87,17 +105,7 @@ class Conflicts:
                 return Decision(Action.SKIP)
             return Decision(Action.RENAME)
         with self._lock:
-            match self._policy:
-                case ConflictPolicy.OVERWRITE:
-                    return Decision(Action.OVERWRITE)
-                case ConflictPolicy.SKIP:
-                    return Decision(Action.SKIP)
-                case ConflictPolicy.RENAME:
-                    return Decision(Action.RENAME)
-                case ConflictPolicy.OVERWRITE_IF_NEWER:
-                    return Decision(Action.OVERWRITE if _is_newer(clash) else Action.SKIP)
-                case ConflictPolicy.ASK:
-                    return self._ask_user(clash)
+            return _by_policy(self._policy, clash) or self._ask_user(clash)
 
     def _ask_user(self, clash: Clash) -> Decision:
         question = ConflictQuestion(
@@ -109,21 +117,43 @@ class Conflicts:
             clash.existing.modified,
             clash.suggested_name(),
             clash.more_to_come,
+            clash.may_be_beginning,
         )
         answer = self._ask(question)
         if not isinstance(answer, ConflictAnswer):
             raise Cancelled
+        policy = answer.policy or _POLICY_OF[answer.choice]
         if answer.for_all:
-            self._policy = _POLICY_FOR_ALL[answer.choice]
-        action = Action(answer.choice.value)
-        return Decision(action, answer.new_name if action is Action.RENAME else "")
+            self._policy = policy
+        if answer.policy is None and answer.new_name and answer.choice is ConflictChoice.RENAME:
+            return Decision(Action.RENAME, answer.new_name)
+        return _by_policy(policy, clash) or Decision(Action.RENAME)  # it cannot be gone on with: both survive
 
 
-_POLICY_FOR_ALL = {
+_POLICY_OF = {
     ConflictChoice.OVERWRITE: ConflictPolicy.OVERWRITE,
     ConflictChoice.SKIP: ConflictPolicy.SKIP,
     ConflictChoice.RENAME: ConflictPolicy.RENAME,
 }
+
+
+def _by_policy(policy: ConflictPolicy, clash: Clash) -> Decision | None:
+    """What a policy says; None if its user must."""
+    match policy:
+        case ConflictPolicy.OVERWRITE:
+            return Decision(Action.OVERWRITE)
+        case ConflictPolicy.SKIP:
+            return Decision(Action.SKIP)
+        case ConflictPolicy.RENAME:
+            return Decision(Action.RENAME)
+        case ConflictPolicy.OVERWRITE_IF_NEWER:
+            return Decision(Action.OVERWRITE if _is_newer(clash) else Action.SKIP)
+        case ConflictPolicy.OVERWRITE_IF_DIFFERENT:
+            return Decision(Action.OVERWRITE if _is_different(clash) else Action.SKIP)
+        case ConflictPolicy.RESUME:
+            return Decision(Action.OVERWRITE, resumes=True) if clash.may_be_beginning else None
+        case ConflictPolicy.ASK:
+            return None
 
 
 def _is_newer(clash: Clash) -> bool:
@@ -131,3 +161,14 @@ def _is_newer(clash: Clash) -> bool:
     if clash.source_modified is None or clash.existing.modified is None:
         return False
     return clash.source_modified - clash.existing.modified > SAME_TIME
+
+
+def _is_different(clash: Clash) -> bool:
+    """Whether size or time differ; what is not known may differ: its user wants the target to be as the source is."""
+    if clash.source_size is None or clash.source_size != clash.existing.size:
+        return True
+    if clash.source_modified is None or clash.existing.modified is None:
+        return True
+    if not clash.keeps_times:
+        return clash.source_modified - clash.existing.modified > -SAME_TIME  # it may have changed after it was sent
+    return abs(clash.source_modified - clash.existing.modified) > SAME_TIME

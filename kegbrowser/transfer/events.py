@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from kegbrowser.backends.base import Capabilities, EntryKind, ListEntry
 from kegbrowser.backends.errors import StorageError
+from kegbrowser.backends.uploads import IncompleteUpload
 
 UNKNOWN = -(2**63)
 """Stands in an int64 column for a size or time that the storage does not tell."""
@@ -168,8 +169,30 @@ class ConnectionReport:
     capabilities: Capabilities
 
 
-Event = PageListed | Counted | Progress
-Result = JobReport | ConnectionReport | Counted | ListEntry | str | None
+@dataclass(frozen=True, slots=True)
+class LocalPart:
+    """A part file of a download that was not finished, at a local path."""
+
+    path: str
+    size_bytes: int
+    modified_utc: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """Unfinished transfers that were found: as an event those that are new, as a result all of them, as far as they are kept.
+
+    Attributes:
+        is_cut: there are more than these.
+    """
+
+    uploads: tuple[IncompleteUpload, ...] = ()
+    local_parts: tuple[LocalPart, ...] = ()
+    is_cut: bool = False
+
+
+Event = PageListed | Counted | Progress | Leftovers
+Result = JobReport | ConnectionReport | Counted | ListEntry | Leftovers | str | None
 
 _CODE_OF = {kind: code for code, kind in enumerate(KIND_CODES)}
 

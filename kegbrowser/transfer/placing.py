@@ -65,6 +65,7 @@ class RemotePlaces:
                 suggested_name=partial(self._free_name, parts),
                 is_own=is_own,
                 more_to_come=self._more_to_come,
+                keeps_times=self._tree.keeps_times,
             )
             decision = self._work.conflicts.decide(clash)
             if decision.action is Action.SKIP:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kegbrowser.transfer.events import Counted
+from kegbrowser.transfer.jobs import ConflictPolicy
 
 
 class ConflictChoice(enum.Enum):
@@ -32,6 +33,7 @@ class ConflictQuestion:
         source_modified, target_modified: UTC, None if unknown.
         suggested_name: a free name for RENAME.
         more_to_come: whether other files follow, so that "for all" makes sense.
+        can_resume: what is there is shorter, so the policy RESUME may be of use.
     """
 
     name: str
@@ -42,15 +44,25 @@ class ConflictQuestion:
     target_modified: datetime | None
     suggested_name: str
     more_to_come: bool = True
+    can_resume: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ConflictAnswer:
-    """What to do; `for_all`: with every later clash of this job as well. `new_name` only with RENAME, "" = suggested."""
+    """What to do.
+
+    Attributes:
+        choice: with this file.
+        for_all: with every later clash of this job as well.
+        new_name: only with RENAME; "" is the suggested one.
+        policy: decides instead of `choice`, with `for_all` the later ones as well: any but ASK. RESUME asks again where what is
+            there turns out not to be a beginning of the source.
+    """
 
     choice: ConflictChoice
     for_all: bool = False
     new_name: str = ""
+    policy: ConflictPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)

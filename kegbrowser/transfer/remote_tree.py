@@ -87,6 +87,11 @@ class RemoteTree:
             )
         self._folders[()] = _Folder(is_complete=self._abilities.real_folders and self._make_chain(self._target))
 
+    @property
+    def keeps_times(self) -> bool:
+        """Whether files there get the times of their sources."""
+        return self._abilities.set_modified
+
     def path(self, parts: tuple[str, ...]) -> str:
         """The path of a file below the target."""
         return self._target + "/".join(parts)

@@ -13,22 +13,31 @@ from kegbrowser.transfer.events import Result
 from kegbrowser.transfer.folders import make_folder, rename
 from kegbrowser.transfer.jobs import (
     CheckConnection,
+    CheckManifest,
+    CleanUp,
     Copy,
     Count,
     Delete,
     Describe,
     Download,
     FindHome,
+    FindIncomplete,
+    FindLocalParts,
     Job,
     ListFolder,
     MakeFolder,
+    MakeManifest,
     Rename,
     Upload,
+    VerifyAgain,
 )
+from kegbrowser.transfer.leftovers import clean_up, find_incomplete, find_local_parts
 from kegbrowser.transfer.listing import check_connection, describe, find_home, list_folder
+from kegbrowser.transfer.manifests import check_manifest, make_manifest
 from kegbrowser.transfer.removal import delete
 from kegbrowser.transfer.tuning import Tuning
 from kegbrowser.transfer.upload import upload
+from kegbrowser.transfer.verifying import verify_again
 
 log = logging.getLogger(__name__)
 
@@ -70,5 +79,17 @@ def run_job(job: Job, context: JobContext, tuning: Tuning | None = None) -> Resu
             return upload(job, context, tuning)
         case Copy():
             return copy(job, context, tuning)
+        case VerifyAgain():
+            return verify_again(job, context, tuning)
+        case MakeManifest():
+            return make_manifest(job, context, tuning)
+        case CheckManifest():
+            return check_manifest(job, context, tuning)
+        case FindIncomplete():
+            return find_incomplete(job, context, tuning)
+        case FindLocalParts():
+            return find_local_parts(job, context)
+        case CleanUp():
+            return clean_up(job, context, tuning)
         case _:
             assert_never(job)
