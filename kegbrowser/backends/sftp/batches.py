@@ -7,21 +7,26 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
+from functools import partial
 from typing import Generic, TypeVar
 
 from kegbrowser.backends.base import split_path
 from kegbrowser.backends.batches import FileResult, ReadRequest, WriteRequest
 from kegbrowser.backends.errors import (
     AlreadyExists,
+    CheckFailed,
     ConnectionLost,
     InvalidName,
     IsAFolder,
     SourceChanged,
     StorageError,
 )
-from kegbrowser.backends.proofs import Proof
+from kegbrowser.backends.proofs import ALGORITHMS, Proof
 from kegbrowser.backends.sftp import parts, reasons, wire
+from kegbrowser.backends.sftp.checking import NO_CHECKSUMS
 from kegbrowser.backends.sftp.client import Reply
+from kegbrowser.backends.sftp.file_checks import FileChecks
 from kegbrowser.backends.sftp.listing import entry_of, owner_by_id
 from kegbrowser.backends.sftp.publishing import part_name, publish
 from kegbrowser.backends.sftp.removing import told_of
@@ -43,7 +48,7 @@ LOOK_AGAIN_S = 0.01
 ROOM_FOR_MORE_BYTES = 8 * 1024 * 1024
 """By how much a file may be longer than it was listed."""
 
-_ONLY_LENGTHS = Proof.size_only("only lengths were compared")
+_NO_CHECKSUMS = Proof.size_only(NO_CHECKSUMS)
 _NEW = wire.FOR_WRITING | wire.CREATE | wire.EXCLUSIVE
 
 Translated = Callable[[str, str, Callable[[SftpStatus], StorageError | None] | None], AbstractContextManager[None]]
@@ -59,9 +64,11 @@ class Job(ABC):
 
     Attributes:
         handle: that is open; b"" if none is.
+        to_check: the name of a file, and what its content should be, to be compared before it goes on by `go_on`.
     """
 
     handle = b""
+    to_check: tuple[bytes, bytes] | None = None
 
     def __init__(self, session: Session, key: int, path: str) -> None:
         self.session = session
@@ -99,6 +106,10 @@ class Job(ABC):
         """
         self._pending -= 1
         return self._next() if self._pending == 0 else None
+
+    @abstractmethod
+    def go_on(self, proof: Proof) -> FileResult | None:
+        """Go on after the check; as `advance`."""
 
     def _ask(self, kind: int, *arguments: wire.Argument) -> Reply:
         self._pending += 1
@@ -151,7 +162,12 @@ class Reading(Job):
         if facts.size != len(content):
             raise Shorter
         entry = entry_of(split_path(self.path)[1], facts, "", owner_by_id(facts))
-        return FileResult(self.key, None, content, _ONLY_LENGTHS, entry)
+        self._result = FileResult(self.key, None, content, None, entry)
+        self.to_check = (self._real, content)
+        return None
+
+    def go_on(self, proof: Proof) -> FileResult:
+        return replace(self._result, proof=proof)
 
 
 class Writing(Job):
@@ -189,7 +205,7 @@ class Writing(Job):
             self._go_behind_link()
             return None
         session, content, handle = self.session, self._request.content, self.handle
-        self._next = self._publish
+        self._next = self._check_written
         facts = self._facts(found)
         if found is not None and found.mode is not None:
             session.send(wire.FSETSTAT, handle, Attributes(mode=0o600 | found.mode & 0o700).packed())
@@ -206,9 +222,13 @@ class Writing(Job):
         self.handle = b""
         return None
 
-    def _publish(self) -> FileResult | None:
+    def _check_written(self) -> None:
         for reply in self._answers:
             _answer(reply)
+        self.to_check = (self._part or b"", self._request.content)
+
+    def go_on(self, proof: Proof) -> FileResult | None:
+        self._proof = proof
         self._next = self._end
         session, part = self.session, self._part or b""
         if self._request.overwrite and session.has(wire.POSIX_RENAME):
@@ -229,7 +249,7 @@ class Writing(Job):
 
     def _done(self) -> FileResult:
         self._part = None
-        return FileResult(self.key, proof=_ONLY_LENGTHS)
+        return FileResult(self.key, proof=self._proof)
 
     def _publish_slowly(self) -> None:
         publish(self.session, self._part or b"", self._target, self.path, overwrite=self._request.overwrite)
@@ -276,6 +296,7 @@ class Batch(Generic[R]):
         self._session: Session | None = None
         self._is_proven = False
         self._heard_at = 0.0
+        self._checks: FileChecks[Job] = FileChecks(sessions)
         self._jobs: dict[int, tuple[Job, R]] = {}
         self._again: list[R] = []
         self._results: list[FileResult] = []
@@ -339,6 +360,9 @@ class Batch(Generic[R]):
                 with self._translated(self._verb, "", None):
                     self._sessions.pause(LOOK_AGAIN_S)
             return
+        self._take_checks(may_wait=may_wait and self._checks.count >= len(self._jobs))
+        if self._checks.count >= len(self._jobs) or self._session is not session:
+            return
         try:
             with self._translated(self._verb, "", None):
                 if is_pausing and not session.arrived and not session.wait_ready(LOOK_AGAIN_S if may_wait else 0):
@@ -354,32 +378,52 @@ class Batch(Generic[R]):
         while session.arrived:
             job = session.arrived.popleft().owner
             if isinstance(job, Job) and id(job) in self._jobs:
-                self._advance(job)
+                self._carry_on(job, job.advance)
             if not session.is_usable:
                 return
+
+    def _take_checks(self, *, may_wait: bool) -> None:
+        for job, is_true in self._checks.done(may_wait=may_wait):
+            if id(job) not in self._jobs:
+                continue
+            if is_true is False:
+                error = CheckFailed(f"“{shown(job.path)}” did not arrive as it was sent.", path=job.path)
+                self._end(job, error)
+            else:
+                proof = Proof.verified(ALGORITHMS[self._checks.algorithm]) if is_true else _NO_CHECKSUMS
+                self._carry_on(job, partial(job.go_on, proof))
 
     def _check_silence(self, session: Session) -> None:
         patience_s = session.channel.gettimeout()
         if patience_s is not None and time.monotonic() - self._heard_at > patience_s:
             raise TimeoutError
 
-    def _advance(self, job: Job) -> None:
+    def _carry_on(self, job: Job, step: Callable[[], FileResult | None]) -> None:
         result: FileResult | None
         try:
             with self._translated(self._verb, job.path, job.why_not):
                 try:
-                    result = job.advance()
+                    result = step()
                 except Shorter:
                     raise SourceChanged(f"“{shown(job.path)}” changed while it was read.", path=job.path) from None
         except StorageError as error:
             if not job.session.is_usable:
                 self._on_lost(error if isinstance(error, ConnectionLost) else ConnectionLost("The connection broke."))
                 return
-            job.drop()
-            result = FileResult(job.key, error)
+            self._end(job, error)
+            return
         if result is not None:
             del self._jobs[id(job)]
             self._results.append(result)
+        elif job.to_check is not None:
+            path, content = job.to_check
+            job.to_check = None
+            self._checks.add(job, path, content)
+
+    def _end(self, job: Job, error: StorageError) -> None:
+        job.drop()
+        del self._jobs[id(job)]
+        self._results.append(FileResult(job.key, error))
 
     def _on_lost(self, error: StorageError) -> None:
         """Answer all that was under way; but what a connection lost that was never heard of again is asked anew."""
@@ -395,6 +439,7 @@ class Batch(Generic[R]):
 
     def _leave(self) -> None:
         """End: all is answered, or what is under way is given up."""
+        self._checks.close()
         session, self._session = self._session, None
         jobs = [job for job, _request in self._jobs.values()]
         self._jobs = {}

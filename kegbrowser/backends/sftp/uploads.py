@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 MIB = 1024 * 1024
 PART_BYTES = 8 * MIB
 MAX_PARTS = 10_000
-NEAR_PARALLEL, FAR_PARALLEL, FAR_S = 3, 8, 0.005
-"""Parts at once. On a short line others fill the pauses of the first; on a long one each has a window of 2 MiB (OpenSSH's) on
-its way, and no more, so that several are needed to fill it."""
+NEAR_PARALLEL, FAR_PARALLEL, FAR_S = 2, 8, 0.005
+"""Parts at once. On a short line the second fills the pauses of the first; on a long one each has a window
+of 2 MiB (OpenSSH's) on its way, and no more, so that several are needed to fill it."""
 
 PROBE_BYTES = 4096
 ZEROS = bytes(PROBE_BYTES)
