@@ -1,15 +1,17 @@
-"""Our side of a measurement: the engine as the window runs it, in a helper process that is warm; and the command line, cold."""
+"""Our side of a measurement: the engine as the window runs it, in a warm helper with the journal on; and the command line, cold."""
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 from kegbrowser.backends.registry import backend
 from kegbrowser.transfer.events import JobReport
 from kegbrowser.transfer.jobs import Download, Source, TransferJob, Upload
-from kegbrowser.worker.handle import HelperHandle
-from kegbrowser.worker.messages import AskedByJob, JobEnded
+from kegbrowser.transfer.journal import Journal
+from kegbrowser.worker.handle import HelperDied, HelperHandle
+from kegbrowser.worker.messages import AskedByJob, JobEnded, JournalPlace, Message
 from tests.benchmarks._processes import PeerFailed, processor_s, run_program
 from tests.benchmarks._sites import remote_base
 from tests.benchmarks._tools import ROOT, Ground
@@ -23,6 +25,8 @@ class Engine:
         self._base = remote_base(ground.site)
         self._helper = HelperHandle()
         self._helper.warm_up((ground.site.kind,))
+        self._folder = tempfile.TemporaryDirectory(prefix="keg-journal-")  # on the disk, where the window's journal is
+        self._journal = Journal(Path(self._folder.name) / "journal.sqlite")
         self.check = ""
         """How the last work was verified."""
 
@@ -48,20 +52,29 @@ class Engine:
 
     def close(self) -> None:
         self._helper.stop()
+        self._journal.close()
+        self._folder.cleanup()
 
     def _run(self, job: TransferJob) -> float:
         before = processor_s([self.pid])
-        for message in self._helper.run(job):
-            if isinstance(message, AskedByJob):
-                raise PeerFailed(f"our engine asks {message.question}")
-            if isinstance(message, JobEnded):
-                report = message.result
-                if message.error is not None or not isinstance(report, JobReport) or report.failures:
-                    raise PeerFailed(f"our engine failed: {message.error or report}")
-                if report.files_done != report.files_total or report.bytes_done != report.bytes_total:
-                    raise PeerFailed(f"our engine left something out: {report}")
-                self.check = report.check or report.unchecked_reason
+        place = JournalPlace(str(self._journal.path), self._journal.add("benchmark", {}))
+        try:
+            for message in self._helper.run(job, place):
+                self._look_at(message)
+        except HelperDied as exc:
+            raise PeerFailed(f"our helper is gone: {exc}") from exc
         return processor_s([self.pid]) - before
+
+    def _look_at(self, message: Message) -> None:
+        if isinstance(message, AskedByJob):
+            raise PeerFailed(f"our engine asks {message.question}")
+        if isinstance(message, JobEnded):
+            report = message.result
+            if message.error is not None or not isinstance(report, JobReport) or report.failures:
+                raise PeerFailed(f"our engine failed: {message.error or report}")
+            if report.files_done != report.files_total or report.bytes_done != report.bytes_total:
+                raise PeerFailed(f"our engine left something out: {report}")
+            self.check = report.check or report.unchecked_reason
 
 
 class CommandLine:
