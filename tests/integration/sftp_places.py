@@ -10,9 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kegbrowser.backends.sftp import SFTPStorage
+import pytest
+
+from kegbrowser.backends.sftp import SFTPStorage, wire
+from kegbrowser.backends.sftp.client import Client
 from tests.doubles.sftp_server import USER, SftpServerDouble
-from tests.servers.process import HOST, answers
+from tests.servers.faulty_proxy import FaultyProxy
+from tests.servers.process import HOST, answers, wait_until
 from tests.servers.sshd import Sshd, SshdAddress
 
 NOBODY = 65534
@@ -103,6 +107,26 @@ class UnprivilegedSshd(Sshd):
             lambda: answers(self.address.port),
         )
         return self.address
+
+
+def break_at_rename(monkeypatch: pytest.MonkeyPatch, proxy: FaultyProxy, *, is_done: bool, is_openssh: bool) -> None:
+    """Cut the line at the request that gives a file its name, before it arrives or before its answer does."""
+    real, left = Client.ask, [True]
+
+    def ask(client: Client, kind: int, *arguments: wire.Argument) -> wire.Answer:
+        client.renames_by_link = is_openssh
+        last_steps = (wire.POSIX_RENAME, wire.HARD_LINK)
+        is_last = kind == wire.RENAME or (kind == wire.EXTENDED and arguments[0] in last_steps)
+        if not is_last or not left:
+            return real(client, kind, *arguments)
+        left.clear()
+        if is_done:
+            real(client, kind, *arguments)
+        proxy.cut_all()
+        wait_until(lambda: proxy.open_connections == 0, "cutting")
+        return real(client, wire.LSTAT, b"/")
+
+    monkeypatch.setattr(Client, "ask", ask)
 
 
 def make_key(folder: Path, name: str, *options: str, passphrase: str = "") -> str:
