@@ -302,6 +302,15 @@ def answer_azure(request: Request, storage: Storage) -> Answer:
     if not blob:
         if comp == "list" and container:
             return _list_azure(query, storage, container)
+        if comp == "list":
+            names = "".join(
+                f"<Container><Name>{name}</Name><Properties><Last-Modified>{formatdate(0, usegmt=True)}</Last-Modified>"
+                "<Etag>0x1</Etag></Properties></Container>"
+                for name in storage.containers()
+            )
+            return _xml(
+                "EnumerationResults", f"<Containers>{names}</Containers><NextMarker />", ' ServiceEndpoint="http://-/"'
+            )
         return Answer(
             201 if request.method == "PUT" else 200, {"etag": '"0x1"', "last-modified": formatdate(0, usegmt=True)}
         )

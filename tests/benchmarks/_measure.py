@@ -44,12 +44,15 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """One line of the table: medians in seconds, and the peer's divided by ours: how many times as fast as the peer we are."""
+    """One line of the table: medians in seconds, and the peer's divided by ours: how many times as fast as the peer we are.
+
+    Where something else than time is limited, `peer_s` is None and the ratio is the limit divided by what was measured.
+    """
 
     work: str
     peer: str
     ours_s: float
-    peer_s: float
+    peer_s: float | None
     ratio: float
     target: float | None
 
@@ -118,10 +121,9 @@ def table(ratios: Iterable[Ratio], *, with_head: bool = True) -> str:
     lines = [f"{'work':44} {'peer':14} {'ours s':>9} {'peer s':>9} {'ratio':>7} {'target':>7}"] if with_head else []
     for one in ratios:
         target = "" if one.target is None else f"{one.target:.2f}"
+        peer_s = f"{'':9}" if one.peer_s is None else f"{one.peer_s:9.3f}"
         mark = "" if one.is_met else "  missed"
-        lines.append(
-            f"{one.work:44} {one.peer:14} {one.ours_s:9.3f} {one.peer_s:9.3f} {one.ratio:7.2f} {target:>7}{mark}"
-        )
+        lines.append(f"{one.work:44} {one.peer:14} {one.ours_s:9.3f} {peer_s} {one.ratio:7.2f} {target:>7}{mark}")
     return "\n".join(lines)
 
 

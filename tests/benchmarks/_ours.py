@@ -1,4 +1,4 @@
-"""Our side of a measurement: the engine as the window runs it, in a warm helper with the journal on; and the command line, cold."""
+"""Our side of a measurement: the engine as the window runs it, warm and with the journal on; and the command line, cold."""
 
 from __future__ import annotations
 

@@ -26,7 +26,6 @@ from tests.servers.xvfb import Xvfb
 ROOT = Path(__file__).resolve().parents[2]
 MIB = 1024 * 1024
 FRAME_MS = 16.0
-TICK_MS = 4
 
 
 def main() -> None:
@@ -91,39 +90,12 @@ def _options(kind: str, stack: ExitStack) -> dict[str, str]:
 
 
 def _run_inside(task: dict[str, Any]) -> None:
-    from PySide6.QtCore import QElapsedTimer, QEventLoop, QObject, Qt, QTimer
+    from PySide6.QtCore import QTimer
 
     from kegbrowser.app import Application, run_window
     from kegbrowser.backends.locations import RemotePath
     from kegbrowser.profiles.connections import Connection
-
-    class Meter(QObject):
-        """How late a timer of 4 ms is served."""
-
-        def __init__(self, parent: QObject) -> None:
-            super().__init__(parent)
-            self.delays_ms: list[float] = []
-            self._clock = QElapsedTimer()
-            self._timer = QTimer(self)
-            self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-            self._timer.setInterval(TICK_MS)
-            self._timer.timeout.connect(self._on_tick)
-            self._clock.start()
-            self._timer.start()
-
-        def _on_tick(self) -> None:
-            self.delays_ms.append(max(0.0, self._clock.nsecsElapsed() / 1e6 - TICK_MS))
-            self._clock.restart()
-
-    def wait_until(holds: Any, timeout_s: float) -> None:
-        loop = QEventLoop()
-        end = time.monotonic() + timeout_s
-        check = QTimer()
-        check.setInterval(50)
-        check.timeout.connect(lambda: loop.quit() if holds() or time.monotonic() > end else None)
-        check.start()
-        loop.exec()
-        assert holds(), "the benchmark's work did not end"
+    from tests.benchmarks._meter import Meter, pause, wait_until
 
     def drive(application: Application) -> None:
         window_pid, home, size = os.getpid(), Path(task["home"]), task["mib"] * MIB
@@ -140,7 +112,7 @@ def _run_inside(task: dict[str, Any]) -> None:
         down.mkdir()
         _write_random(up, size)
         queue = application.queue
-        _spare_wait(wait_until)
+        pause(1.5)  # the first listings and the Playground settle
 
         def busy() -> bool:
             return any(not one.state.is_final for one in queue.transfers())
@@ -148,7 +120,9 @@ def _run_inside(task: dict[str, Any]) -> None:
         queue.upload((str(up),), folder, rename_to="first.bin")
         wait_until(lambda: not busy(), 300)
         _check(queue)
-        rows = [_idle(application, Meter, wait_until, window_pid)]
+        idle = Meter(application)
+        pause(3)
+        rows = [_row("nothing to do", idle.delays_ms, 0.0, [_memory(window_pid)])]
 
         meter = Meter(application)
         memory: list[tuple[int, int]] = []
@@ -178,19 +152,6 @@ def _run_inside(task: dict[str, Any]) -> None:
 def _check(queue: Any) -> None:
     bad = [one for one in queue.transfers() if one.state.value != "done"]
     assert not bad, bad
-
-
-def _spare_wait(wait_until: Any) -> None:
-    """Let the first listings and the Playground settle."""
-    settled = time.monotonic() + 1.5
-    wait_until(lambda: time.monotonic() > settled, 5)
-
-
-def _idle(application: Any, meter_class: Any, wait_until: Any, window_pid: int) -> dict[str, Any]:
-    meter = meter_class(application)
-    end = time.monotonic() + 3
-    wait_until(lambda: time.monotonic() > end, 10)
-    return _row("nothing to do", meter.delays_ms, 0.0, [_memory(window_pid)])
 
 
 def _row(work: str, delays_ms: list[float], rate: float, memory: list[tuple[int, int]]) -> dict[str, Any]:

@@ -118,10 +118,10 @@ class Lab:
     def course(self, row: Row) -> tuple[Course, int, list[int]]:
         """The course, the port to go to, and the proxy's processes."""
         site = self._site(row.server, row.kind)
-        big, tree = self._content_big(), self._content_tree(self._words.files)
+        big, tree = self.content_big(), self.content_tree(self._words.files)
         site.publish(big, tree)
         if row.is_far and row.is_tree:
-            tree = self._content_tree(self.files(row))
+            tree = self.content_tree(self.files(row))
             site.publish_tree(tree)
         course = Course(self.name_of(row), site, row.is_down, row.is_tree, big, tree, row.targets)
         if not row.is_far:
@@ -152,7 +152,7 @@ class Lab:
         fast.start()
         return FastSite(kind, fast)
 
-    def _content_big(self) -> Path:
+    def content_big(self) -> Path:
         if self._big is None:
             self._big = self.folder / "big.bin"
             with self._big.open("wb") as file:
@@ -160,7 +160,7 @@ class Lab:
                     file.write(random.randbytes(MIB))
         return self._big
 
-    def _content_tree(self, files: int) -> Path:
+    def content_tree(self, files: int) -> Path:
         if files not in self._trees:
             tree = self._trees[files] = self.folder / f"tree-{files}"
             for number in range(files):
@@ -179,7 +179,9 @@ def main(argv: list[str] | None = None) -> int:
         lab = Lab(words, stack)
         print(f"peers: {versions()}; {os.cpu_count()} processors; load {load()}", flush=True)
         works = [(lab.name_of(row), functools.partial(_race, lab, row, words)) for row in rows()]
-        works += measure_window(words)
+        works.append(
+            (f"memory and late frames of the window, {words.window_mib:,} MiB", functools.partial(_window, lab, words))
+        )
         for name, work in works:
             if words.row and not any(all(part in name for part in one.split()) for one in words.row):
                 continue
@@ -224,6 +226,12 @@ def _race(lab: Lab, row: Row, words: argparse.Namespace) -> list[Ratio]:
         print("\n".join(race.lines()))
         print(f"  ours was checked by: {engine.check}")
         return ratios
+
+
+def _window(lab: Lab, words: argparse.Namespace) -> list[Ratio]:
+    places = (("fast", "s3"), ("fast", "azure"), ("sshd", "sftp"))
+    sites = [lab.course(Row("", server, kind, True, True, {}))[0].site for server, kind in places]
+    return measure_window(sites, lab.content_big(), lab.content_tree(words.files), words.window_mib, lab.folder)
 
 
 def _words(argv: list[str] | None) -> argparse.Namespace:

@@ -25,6 +25,7 @@ def test_the_ratio_says_how_many_times_as_fast_ours_is() -> None:
     (ratio,) = compare(Work("w", fast, {"peer": slow}, target=1.5), repeats=3)
 
     assert ratio.ratio > 1.6
+    assert ratio.peer_s is not None
     assert ratio.ours_s < ratio.peer_s
     assert ratio.is_met
 
