@@ -1,7 +1,8 @@
 """The helper's own side: takes jobs one after the other from its parent and runs the engine on them.
 
 The main thread runs the job; a second one reads the pipe, so that cancel and answers arrive in the middle. When the parent is
-gone (the pipe ends), the running job is cancelled, gets a short time to clean up, and the process ends.
+gone (the pipe ends), the running job is suspended: it keeps what its journal knows, gets a short time for that, and the process
+ends. Nobody runs the same job meanwhile: its journal is locked until then.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import queue
 import signal
 import sys
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import IO
 
 from kegbrowser.backends.base import StorageBackend
@@ -20,7 +22,8 @@ from kegbrowser.backends.errors import Cancelled, ServerFault, StorageError
 from kegbrowser.backends.registry import ConnectionSpec, warm_up
 from kegbrowser.transfer.cancel import CancelToken
 from kegbrowser.transfer.events import Event
-from kegbrowser.transfer.pace import Pace
+from kegbrowser.transfer.journal import Journal, SqliteJobJournal
+from kegbrowser.transfer.pace import Direction, Pace
 from kegbrowser.transfer.questions import Answer, Question
 from kegbrowser.transfer.records import JobJournal, NoJournal
 from kegbrowser.transfer.run import run_job
@@ -31,6 +34,9 @@ from kegbrowser.worker.messages import (
     GiveAnswer,
     HappenedInJob,
     JobEnded,
+    JournalPlace,
+    PaceLimits,
+    SetPace,
     StartJob,
     WarmUp,
     Wire,
@@ -42,7 +48,7 @@ NICENESS = 10
 """Below the window: a transfer at full speed made 63 of 139 frames late at 0, some at 5, and 4 of 1,094 at 10."""
 
 ORPHAN_GRACE_S = 5.0
-"""How long a job may clean up after the window is gone."""
+"""How long a job may take to stop after the window is gone; shorter than `transfer.journal.store.ORPHAN_WAIT_S`."""
 
 
 def main() -> int:
@@ -65,7 +71,10 @@ class Helper:
         self._sessions = _Sessions()
         self._lock = threading.Lock()
         self._running: _RunningJob | None = None
-        self._cancelled_early: set[int] = set()
+        self._journals = _Journals()
+        self._cancelled_early: dict[int, bool] = {}
+        self._paces_early: dict[int, PaceLimits] = {}
+        self._is_orphan = False
 
     def serve(self) -> None:
         """Work until the parent is gone."""
@@ -80,17 +89,21 @@ class Helper:
                 case ForgetConnection(connection_id):
                     self._sessions.forget(connection_id)
         self._sessions.close()
+        self._journals.close()
 
     def _run(self, command: StartJob) -> None:
         self._sessions.begin_job()
         job = _RunningJob(command.job_id, self._wire, self._sessions)
         with self._lock:
             self._running = job
-            if command.job_id in self._cancelled_early:
-                self._cancelled_early.discard(command.job_id)
-                job.token.cancel()
+            job.set_pace(self._paces_early.get(command.job_id, command.pace or PaceLimits()))
+            keep = self._cancelled_early.get(command.job_id, True)
+            if self._is_orphan or command.job_id in self._cancelled_early:
+                job.token.cancel(keep=keep)
+            self._cancelled_early.clear()  # the handle runs one job at a time: others are over
+            self._paces_early.clear()
         try:
-            ended = _outcome(command, job)
+            ended = _outcome(command, job, self._journals)
         finally:
             with self._lock:
                 self._running = None
@@ -104,8 +117,10 @@ class Helper:
             match message:
                 case StartJob() | WarmUp() | ForgetConnection():
                     self._todo.put(message)
-                case CancelJob(job_id):
-                    self._cancel(job_id)
+                case CancelJob(job_id, keep):
+                    self._cancel(job_id, keep=keep)
+                case SetPace(job_id, limits):
+                    self._set_pace(job_id, limits)
                 case GiveAnswer():
                     with self._lock:
                         job = self._running
@@ -113,20 +128,29 @@ class Helper:
                         job.take_answer(message.question_id, message.answer)
         self._parent_is_gone()
 
-    def _cancel(self, job_id: int) -> None:
+    def _cancel(self, job_id: int, *, keep: bool) -> None:
         with self._lock:
             job = self._running
             if job is None or job.job_id != job_id:
-                self._cancelled_early.add(job_id)
+                self._cancelled_early.setdefault(job_id, keep)
                 return
-        job.token.cancel()
+        job.token.cancel(keep=keep)
+
+    def _set_pace(self, job_id: int, limits: PaceLimits) -> None:
+        with self._lock:
+            job = self._running
+            if job is None or job.job_id != job_id:
+                self._paces_early[job_id] = limits
+                return
+            job.set_pace(limits)
 
     def _parent_is_gone(self) -> None:
         with self._lock:
+            self._is_orphan = True
             job = self._running
         self._todo.put(None)
         if job is not None:
-            job.token.cancel()
+            job.token.cancel(keep=True)
             # The main thread ends the process when the job has cleaned up; this is for one that does not.
             timer = threading.Timer(ORPHAN_GRACE_S, os._exit, args=(0,))
             timer.daemon = True
@@ -146,6 +170,11 @@ class _RunningJob:
         self._lock = threading.Lock()
         self._next_question = 0
         self._answers: dict[int, queue.SimpleQueue[Answer | None]] = {}
+
+    def set_pace(self, limits: PaceLimits) -> None:
+        self.pace.set_limit(Direction.UP, limits.up_bytes_per_s)
+        self.pace.set_limit(Direction.DOWN, limits.down_bytes_per_s)
+        self.pace.set_paused(paused=limits.paused)
 
     def open(self, spec: ConnectionSpec) -> StorageBackend:
         self.token.check()
@@ -226,9 +255,31 @@ class _Sessions:
             self.forget(connection_id)
 
 
-def _outcome(command: StartJob, job: _RunningJob) -> JobEnded:
+class _Journals:
+    """The journals this helper has open. Its main thread only."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Journal] = {}
+
+    def open_job(self, place: JournalPlace, stop: CancelToken) -> SqliteJobJournal:
+        journal = self._open.get(place.path)
+        if journal is None:
+            journal = self._open[place.path] = Journal(Path(place.path))
+        return journal.open_job(place.job_id, stop)
+
+    def close(self) -> None:
+        for journal in self._open.values():
+            journal.close()
+        self._open.clear()
+
+
+def _outcome(command: StartJob, job: _RunningJob, journals: _Journals) -> JobEnded:
     try:
-        return JobEnded(command.job_id, result=run_job(command.job, job))
+        if command.journal is None:
+            return JobEnded(command.job_id, result=run_job(command.job, job))
+        with closing(journals.open_job(command.journal, job.token)) as journal:
+            job.journal = journal
+            return JobEnded(command.job_id, result=run_job(command.job, job))
     except Cancelled:
         return JobEnded(command.job_id, was_cancelled=True)
     except StorageError as error:

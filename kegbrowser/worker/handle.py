@@ -21,7 +21,10 @@ from kegbrowser.worker.messages import (
     GiveAnswer,
     HappenedInJob,
     JobEnded,
+    JournalPlace,
     Message,
+    PaceLimits,
+    SetPace,
     StartJob,
     WarmUp,
     Wire,
@@ -65,36 +68,48 @@ class HelperHandle:
     def is_alive(self) -> bool:
         return not self._is_lost and self._process.poll() is None
 
-    def run(self, job: Job) -> Iterator[HappenedInJob | AskedByJob | JobEnded]:
+    def run(
+        self, job: Job, journal: JournalPlace | None = None, pace: PaceLimits | None = None
+    ) -> Iterator[HappenedInJob | AskedByJob | JobEnded]:
         """Run a job and yield what it tells; the last one is its `JobEnded`.
 
+        The job is known from here on: `cancel`, `suspend` and `set_pace` reach it although it starts with the first `next`.
+
+        Args:
+            journal: where the job is remembered, to be taken up again.
+            pace: how fast it may go at its start.
+
         Raises:
-            HelperDied: the process is gone before the job ended.
+            HelperDied: on iteration: the process is gone before the job ended.
         """
         with self._lock:
             job_id = self._next_job
             self._next_job += 1
             self._running = job_id
-        try:
-            self._send(StartJob(job_id, job), needed=True)
-            while (message := self._receive()) is not None:
-                if message.job_id != job_id:
-                    continue  # the tail of a job that was given up
-                yield message
-                if isinstance(message, JobEnded):
-                    return
-            self._is_lost = True  # the pipe ends a moment before the process does
-            raise HelperDied(f"Helper {self.pid} is gone.")
-        finally:
-            with self._lock:
-                self._running = None
+        return self._drive(StartJob(job_id, job, journal, pace))
 
     def cancel(self) -> None:
-        """Stop the running job; does nothing if there is none."""
+        """Stop the running job and remove what is unfinished; does nothing if there is none."""
         with self._lock:
             running = self._running
         if running is not None:
             self._send(CancelJob(running))
+
+    def suspend(self) -> None:
+        """Stop the running job and keep what its journal knows to be unfinished; it ends as a cancelled one does."""
+        with self._lock:
+            running = self._running
+        if running is not None:
+            self._send(CancelJob(running, keep=True))
+
+    def set_pace(
+        self, *, paused: bool = False, up_bytes_per_s: int | None = None, down_bytes_per_s: int | None = None
+    ) -> None:
+        """Have the running job go on at this speed (None: as fast as it goes), or hold still; does nothing if there is none."""
+        with self._lock:
+            running = self._running
+        if running is not None:
+            self._send(SetPace(running, PaceLimits(paused, up_bytes_per_s, down_bytes_per_s)))
 
     def answer(self, question_id: int, answer: Answer | None) -> None:
         """Answer a question of the running job; None dismisses it."""
@@ -128,6 +143,23 @@ class HelperHandle:
         if self._process.stdout is not None:
             self._process.stdout.close()
 
+    def _drive(self, command: StartJob) -> Iterator[HappenedInJob | AskedByJob | JobEnded]:
+        job_id = command.job_id
+        try:
+            self._send(command, needed=True)
+            while (message := self._receive()) is not None:
+                if message.job_id != job_id:
+                    continue  # the tail of a job that was given up
+                yield message
+                if isinstance(message, JobEnded):
+                    return
+            self._is_lost = True  # the pipe ends a moment before the process does
+            raise HelperDied(f"Helper {self.pid} is gone.")
+        finally:
+            with self._lock:
+                if self._running == job_id:
+                    self._running = None
+
     def _send(self, command: Command, *, needed: bool = False) -> None:
         try:
             self._wire.send(command)
@@ -138,7 +170,7 @@ class HelperHandle:
 
     def _receive(self) -> Message | None:
         message = self._wire.receive()
-        assert not isinstance(message, (StartJob, CancelJob, GiveAnswer, WarmUp, ForgetConnection))
+        assert not isinstance(message, (StartJob, CancelJob, SetPace, GiveAnswer, WarmUp, ForgetConnection))
         return message
 
 

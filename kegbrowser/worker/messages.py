@@ -21,14 +21,46 @@ _LENGTH = struct.Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True)
+class JournalPlace:
+    """Where a job is remembered: the journal's file and the job's id in it, which has nothing to do with that of the pipe."""
+
+    path: str
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class StartJob:
+    """`journal` None: nobody remembers the job. `pace` None: as fast as it goes."""
+
     job_id: int
     job: Job
+    journal: JournalPlace | None = None
+    pace: PaceLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CancelJob:
+    """`keep`: suspend it; what is unfinished stays where it is, for a later run."""
+
     job_id: int
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PaceLimits:
+    """How fast a job may go; None: as fast as it goes."""
+
+    paused: bool = False
+    up_bytes_per_s: int | None = None
+    down_bytes_per_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetPace:
+    """From now on; the newest counts."""
+
+    job_id: int
+    limits: PaceLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +109,7 @@ class JobEnded:
     was_cancelled: bool = False
 
 
-Command = StartJob | CancelJob | GiveAnswer | WarmUp | ForgetConnection
+Command = StartJob | CancelJob | SetPace | GiveAnswer | WarmUp | ForgetConnection
 Message = HappenedInJob | AskedByJob | JobEnded
 
 

@@ -46,7 +46,10 @@ from kegbrowser.worker.messages import (
     GiveAnswer,
     HappenedInJob,
     JobEnded,
+    JournalPlace,
     Message,
+    PaceLimits,
+    SetPace,
     StartJob,
     WarmUp,
     Wire,
@@ -78,7 +81,10 @@ ENTRIES = (
 CONFLICT = ConflictQuestion("n", "s3://b/n", 1, None, MOMENT, None, "n (2)", more_to_come=False)
 MESSAGES: tuple[Command | Message, ...] = (
     *(StartJob(number, job) for number, job in enumerate(JOBS)),
+    StartJob(9, JOBS[0], JournalPlace("/state/journal.sqlite", 7), PaceLimits(paused=True)),
     CancelJob(3),
+    CancelJob(3, keep=True),
+    SetPace(3, PaceLimits(up_bytes_per_s=2**40, down_bytes_per_s=1)),
     GiveAnswer(3, 1, ConflictAnswer(ConflictChoice.RENAME, for_all=True, new_name="x")),
     GiveAnswer(3, 1, DeleteAnswer(confirmed=True)),
     GiveAnswer(3, 1, None),
