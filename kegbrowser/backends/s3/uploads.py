@@ -31,7 +31,7 @@ from kegbrowser.backends.uploads import IncompleteUpload, Part, PartedUpload, Up
 log = logging.getLogger(__name__)
 
 SMALLEST_PART_BYTES = 8 * 1024 * 1024
-MAX_PARALLEL = 8
+MAX_PARALLEL = 16
 
 
 class S3Upload(PartedUpload):
