@@ -19,10 +19,11 @@ from kegbrowser.transfer.digesting import Hasher
 from kegbrowser.transfer.events import JobReport
 from kegbrowser.transfer.jobs import CheckManifest, MakeManifest, Source
 from kegbrowser.transfer.local_errors import local_errors
+from kegbrowser.transfer.local_walk import walk_local
 from kegbrowser.transfer.manifest_files import ManifestRow, ManifestWriter, read_manifest
 from kegbrowser.transfer.parallel import in_parallel
 from kegbrowser.transfer.part_file import PART_ENDING
-from kegbrowser.transfer.plan import WHOLE_JOB_ERRORS, Found, FoundFile, NotFound, walk_local, walk_remote
+from kegbrowser.transfer.plan import WHOLE_JOB_ERRORS, Found, FoundFile, NotFound, walk_remote
 from kegbrowser.transfer.progress import Tracker
 from kegbrowser.transfer.retry import retrying
 from kegbrowser.transfer.tuning import Tuning

@@ -6,14 +6,12 @@ Only folders in which nothing was found yet are kept in mind, for an empty one m
 from __future__ import annotations
 
 import logging
-import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
-from kegbrowser.backends.base import EntryKind, ListEntry, StorageBackend, split_path
+from kegbrowser.backends.base import EntryKind, ListEntry, StorageBackend, as_folder, split_path
 from kegbrowser.backends.errors import (
     AuthenticationFailed,
     FileNotFoundInStorageError,
@@ -22,14 +20,16 @@ from kegbrowser.backends.errors import (
     UnknownHostKey,
 )
 from kegbrowser.transfer.cancel import CancelToken
-from kegbrowser.transfer.jobs import Source
-from kegbrowser.transfer.local_errors import local_error
+from kegbrowser.transfer.jobs import LinkPolicy, Source, TransferJob
 from kegbrowser.transfer.records import JournalFailed
 from kegbrowser.transfer.retry import Attempts, RetryPolicy, retrying
 
 log = logging.getLogger(__name__)
 
 STATS_BEFORE_LISTING = 16
+MOST_LINKS_DEEP = 8
+"""Links to folders that are followed one behind the other on a storage, where a circle is not always seen."""
+
 ENTRIES_PER_STAT = 500
 """A request for one file takes about as long as one for a page of a listing."""
 
@@ -45,6 +45,7 @@ class FoundFile:
         path: where it is, as its side takes it.
         parts: its names below the target, the chosen source's own first.
         size: None if it must be asked for.
+        permissions: the lower nine mode bits, if they are to be kept and are known.
     """
 
     path: str
@@ -52,6 +53,7 @@ class FoundFile:
     size: int | None
     modified: datetime | None
     etag: str = ""
+    permissions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,75 +72,48 @@ class NotFound:
     error: StorageError
 
 
-Found = FoundFile | FoundFolder | NotFound
+@dataclass(frozen=True, slots=True)
+class FoundLink:
+    """A symbolic link that is not followed.
 
-
-# -- the local disk -------------------------------------------------------------------------------------------------------
-
-
-def walk_local(sources: tuple[str, ...], rename_to: str = "") -> Iterator[Found]:
-    """All files and empty folders of local sources.
-
-    A symbolic link to a file counts as that file; one to a folder is told as `NotFound`, unless it is a source itself.
+    Attributes:
+        target: where it leads, as it is written in it.
+        is_folder: it leads to a folder.
+        is_wanted: it is to be made again at the target; else it is to be left out, as its user wants.
     """
-    for source in sources:
-        path = os.path.abspath(source)
-        name = rename_to or os.path.basename(path)
-        parts = (name,) if name else ()
-        try:
-            found = os.stat(path)
-        except OSError as exc:
-            yield NotFound(path, local_error(exc, "read", path))
-            continue
-        if stat.S_ISDIR(found.st_mode):
-            yield from _walk_folder(path, parts)
-        else:
-            yield _local_file(path, parts, found)
+
+    path: str
+    parts: tuple[str, ...]
+    target: str
+    is_folder: bool
+    is_wanted: bool
 
 
-def _walk_folder(top: str, top_parts: tuple[str, ...]) -> Iterator[Found]:
-    waiting = [(top, top_parts)]
-    while waiting:
-        path, parts = waiting.pop()
-        is_empty = True
-        try:
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    is_empty = False
-                    child = (*parts, entry.name)
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append((entry.path, child))
-                    else:
-                        yield _local_entry(entry, child)
-        except OSError as exc:
-            yield NotFound(path, local_error(exc, "read the folder", path))
-            continue
-        if is_empty:
-            yield FoundFolder(path, parts)
+Found = FoundFile | FoundFolder | FoundLink | NotFound
 
 
-def _local_entry(entry: os.DirEntry[str], parts: tuple[str, ...]) -> Found:
-    try:
-        found = entry.stat()
-    except OSError as exc:
-        return NotFound(entry.path, local_error(exc, "read", entry.path))
-    if stat.S_ISDIR(found.st_mode):
-        return NotFound(entry.path, _link_error(entry.name, entry.path))
-    return _local_file(entry.path, parts, found)
+@dataclass(frozen=True, slots=True)
+class WalkRules:
+    """What a walk does with links, and whether it looks at permissions."""
+
+    links: LinkPolicy = LinkPolicy.FOLLOW_FILES
+    keep_permissions: bool = False
+
+    @classmethod
+    def of(cls, job: TransferJob) -> WalkRules:
+        return cls(job.links, job.keep_permissions)
 
 
-def _local_file(path: str, parts: tuple[str, ...], found: os.stat_result) -> Found:
-    if not stat.S_ISREG(found.st_mode):
-        message = f"“{parts[-1] if parts else path}” is no file but a pipe, a socket or a device."
-        return NotFound(path, NotSupported(message, path=path))
-    return FoundFile(path, parts, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
-
-
-# -- a storage ------------------------------------------------------------------------------------------------------------
+DEFAULT_RULES = WalkRules()
 
 
 def walk_remote(
-    storage: StorageBackend, sources: tuple[Source, ...], rename_to: str, policy: RetryPolicy, token: CancelToken
+    storage: StorageBackend,
+    sources: tuple[Source, ...],
+    rename_to: str,
+    policy: RetryPolicy,
+    token: CancelToken,
+    rules: WalkRules = DEFAULT_RULES,
 ) -> Iterator[Found]:
     """All files and empty folders of remote sources.
 
@@ -149,11 +124,11 @@ def walk_remote(
         if isinstance(entry, StorageError):
             yield NotFound(path, entry)
         else:
-            yield _found_file(entry, path, (rename_to or path.rpartition("/")[2],))
+            yield _found_file(entry, path, (rename_to or path.rpartition("/")[2],), rules)
     for source in sources:
         if source.is_folder:
             try:
-                yield from _walk_remote_folder(storage, source.path, rename_to, policy, token)
+                yield from _RemoteWalk(storage, policy, token, rules).walk(source.path, rename_to)
             except WHOLE_JOB_ERRORS:
                 raise
             except StorageError as error:
@@ -237,36 +212,111 @@ def list_all(storage: StorageBackend, path: str, policy: RetryPolicy, token: Can
         return
 
 
-def _walk_remote_folder(
-    storage: StorageBackend, path: str, rename_to: str, policy: RetryPolicy, token: CancelToken
-) -> Iterator[Found]:
-    name = rename_to or split_path(path)[1]
-    top = (name,) if path else ()
-    maybe_empty: dict[tuple[str, ...], str] = {top: path}
-    for entry in list_all(storage, path, policy, token):
-        parts = (*top, *entry.name.split("/"))
-        for depth in range(len(parts)):
-            maybe_empty.pop(parts[:depth], None)
-        exact = entry.path_in(path)
-        if entry.is_folder and entry.link_target:
-            yield NotFound(exact, _link_error(parts[-1], exact))
-        elif entry.is_folder:
-            maybe_empty[parts] = exact
-        else:
-            yield _found_file(entry, exact, parts)
-    for parts, exact in maybe_empty.items():
-        yield FoundFolder(exact, parts)
+@dataclass(frozen=True, slots=True)
+class _Linked:
+    """A folder to be listed.
+
+    Attributes:
+        path: as the backend takes it, by way of the links that led there.
+        real_path: without those, as far as they are known to lead within the storage.
+        links: where those links are, without the links before each.
+    """
+
+    path: str
+    real_path: str
+    parts: tuple[str, ...]
+    links: tuple[str, ...] = ()
 
 
-def _found_file(entry: ListEntry, path: str, parts: tuple[str, ...]) -> FoundFile:
+class _RemoteWalk:
+    """The walk of one folder of a storage."""
+
+    def __init__(self, storage: StorageBackend, policy: RetryPolicy, token: CancelToken, rules: WalkRules) -> None:
+        self._storage = storage
+        self._policy = policy
+        self._token = token
+        self._rules = rules
+        self._waiting: list[_Linked] = []
+
+    def walk(self, path: str, rename_to: str) -> Iterator[Found]:
+        name = rename_to or split_path(path)[1]
+        yield from self._list(_Linked(path, path, (name,) if path else ()))
+        while self._waiting:
+            linked = self._waiting.pop()
+            try:
+                yield from self._list(linked)
+            except WHOLE_JOB_ERRORS:
+                raise
+            except StorageError as error:
+                yield NotFound(linked.path, error)
+
+    def _list(self, folder: _Linked) -> Iterator[Found]:
+        path, top = folder.path, folder.parts
+        maybe_empty: dict[tuple[str, ...], str] = {top: path}
+        for entry in list_all(self._storage, path, self._policy, self._token):
+            parts = (*top, *entry.name.split("/"))
+            for depth in range(len(top), len(parts)):
+                maybe_empty.pop(parts[:depth], None)
+            exact = entry.path_in(path)
+            if entry.link_target:
+                found = self._take_link(entry, exact, parts, folder)
+                if found is not None:
+                    yield found
+            elif entry.is_folder:
+                maybe_empty[parts] = exact
+            else:
+                yield _found_file(entry, exact, parts, self._rules)
+        for parts, exact in maybe_empty.items():
+            yield FoundFolder(exact, parts)
+
+    def _take_link(self, entry: ListEntry, path: str, parts: tuple[str, ...], folder: _Linked) -> Found | None:
+        """What a link is to the walk; None: a folder that is listed later."""
+        links = self._rules.links
+        if links in (LinkPolicy.SKIP, LinkPolicy.RECREATE):
+            bare = path.removesuffix("/")
+            return FoundLink(bare, parts, entry.link_target, entry.is_folder, links is LinkPolicy.RECREATE)
+        if not entry.is_folder:
+            return _found_file(entry, path, parts, self._rules)
+        if links is not LinkPolicy.FOLLOW:
+            return NotFound(path, link_error(parts[-1], path))
+        place = as_folder(folder.real_path) + entry.name
+        real_path = _resolved(split_path(place)[0], entry.link_target)
+        on_the_way = (*folder.links, place)
+        if len(on_the_way) > MOST_LINKS_DEEP or any(link.startswith(real_path) for link in on_the_way):
+            return NotFound(path, circle_error(parts[-1], path))
+        self._waiting.append(_Linked(path, real_path, parts, on_the_way))
+        return None
+
+
+def _resolved(folder: str, target: str) -> str:
+    """Where a link in a folder leads, as a folder's path; by its text alone."""
+    steps = [] if target.startswith("/") else folder.split("/")[:-1]
+    for step in target.split("/"):
+        if step == "..":
+            steps = steps[:-1]
+        elif step not in ("", "."):
+            steps.append(step)
+    return "".join(f"{step}/" for step in steps)
+
+
+def _found_file(entry: ListEntry, path: str, parts: tuple[str, ...], rules: WalkRules) -> FoundFile:
     # What a listing says of a link is about the link, not about the file that will be read.
-    size = None if entry.kind is EntryKind.LINK else entry.size
-    return FoundFile(path, parts, size, entry.last_modified, entry.etag if size is not None else "")
+    if entry.kind is EntryKind.LINK:
+        return FoundFile(path, parts, None, entry.last_modified)
+    mode = entry.permissions & 0o777 if rules.keep_permissions and entry.permissions is not None else None
+    return FoundFile(path, parts, entry.size, entry.last_modified, entry.etag if entry.size is not None else "", mode)
 
 
-def _link_error(name: str, path: str) -> StorageError:
+def link_error(name: str, path: str) -> StorageError:
+    """Why a link to a folder was passed over."""
     message = f"“{name}” is a link to a folder; such links are not followed."
     return NotSupported(message, path=path, hint="Choose the folder that it leads to.")
+
+
+def circle_error(name: str, path: str) -> StorageError:
+    """Why a link was not followed."""
+    message = f"“{name}” was not followed: it leads back to a folder that it is in."
+    return NotSupported(message, path=path)
 
 
 def _listing_changed(path: str) -> StorageError:

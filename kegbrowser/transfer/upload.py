@@ -19,11 +19,12 @@ from kegbrowser.transfer.context import JobContext
 from kegbrowser.transfer.events import JobReport
 from kegbrowser.transfer.jobs import Upload
 from kegbrowser.transfer.local_errors import local_errors
+from kegbrowser.transfer.local_walk import walk_local
 from kegbrowser.transfer.moving import Arrived, Batch, Move, Work, more_than_one, move_all
 from kegbrowser.transfer.pace import Direction
 from kegbrowser.transfer.parallel import Lanes
 from kegbrowser.transfer.placing import RemotePlaces
-from kegbrowser.transfer.plan import FoundFile, FoundFolder, walk_local
+from kegbrowser.transfer.plan import FoundFile, FoundFolder
 from kegbrowser.transfer.progress import FileProgress, Tracker
 from kegbrowser.transfer.records import ItemRecord
 from kegbrowser.transfer.remote_tree import RemoteTree

@@ -18,11 +18,12 @@ from kegbrowser.transfer.events import JobReport
 from kegbrowser.transfer.jobs import Pair, VerifyAgain
 from kegbrowser.transfer.local_errors import local_errors
 from kegbrowser.transfer.local_tree import existing_at
+from kegbrowser.transfer.local_walk import walk_local
 from kegbrowser.transfer.names import LocalNames
 from kegbrowser.transfer.pace import Direction
 from kegbrowser.transfer.parallel import in_parallel
 from kegbrowser.transfer.part_file import PART_ENDING
-from kegbrowser.transfer.plan import WHOLE_JOB_ERRORS, FoundFile, FoundFolder, NotFound, walk_local, walk_remote
+from kegbrowser.transfer.plan import WHOLE_JOB_ERRORS, FoundFile, FoundFolder, NotFound, walk_remote
 from kegbrowser.transfer.progress import Tracker
 from kegbrowser.transfer.retry import Attempts, retrying
 from kegbrowser.transfer.tuning import Tuning

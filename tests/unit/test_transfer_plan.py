@@ -14,7 +14,8 @@ from kegbrowser.backends.memory import MemoryStorage
 from kegbrowser.transfer.cancel import CancelToken
 from kegbrowser.transfer.events import Progress
 from kegbrowser.transfer.jobs import Download, Source
-from kegbrowser.transfer.plan import FoundFile, FoundFolder, NotFound, list_all, walk_local, walk_remote
+from kegbrowser.transfer.local_walk import walk_local
+from kegbrowser.transfer.plan import Found, FoundFile, FoundFolder, NotFound, list_all, walk_remote
 from tests.doubles.engine import QUICK_RETRY, Engine, put
 
 TOP = Source("top/", is_folder=True)
@@ -42,7 +43,7 @@ def _page(*names: str) -> Page:
     return Page(tuple(ListEntry(name, None, 1) for name in names))
 
 
-def _walk(storage: MemoryStorage) -> list[FoundFile | FoundFolder | NotFound]:
+def _walk(storage: MemoryStorage) -> list[Found]:
     return list(walk_remote(storage, (TOP,), "", QUICK_RETRY, CancelToken()))
 
 
