@@ -9,6 +9,7 @@ import hashlib
 import zlib
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from kegbrowser.backends.proofs import Digests
 
@@ -48,6 +49,11 @@ class Hasher:
         return self._hash.hexdigest() if self._hash is not None else f"{self._crc:0{self._digits}x}"
 
 
+def crc64nvme(content: bytes | memoryview, previous: int = 0) -> int:
+    """CRC-64/NVME, 20 ms a GiB."""
+    return _checksums().crc64nvme(content, previous)  # type: ignore[no-any-return]
+
+
 def can_hash(algorithm: str) -> bool:
     """Whether `Hasher` knows it."""
     return algorithm in _HASHES or _crc_function(algorithm) is not None
@@ -60,10 +66,16 @@ def best_of(digests: Digests) -> str:
 
 def combine(algorithm: str, first: int, second: int, second_bytes: int) -> int:
     """The CRC of two neighbouring parts together, from the CRC of each; `second_bytes` is the length of the second."""
+    combined: int = getattr(_checksums(), f"combine_{algorithm}")(first, second, second_bytes)
+    return combined
+
+
+@cache
+def _checksums() -> Any:
+    """The library, loaded when it is first needed: 60 ms."""
     from awscrt import checksums
 
-    combined: int = getattr(checksums, f"combine_{algorithm}")(first, second, second_bytes)
-    return combined
+    return checksums
 
 
 @cache
@@ -72,7 +84,5 @@ def _crc_function(algorithm: str) -> Callable[[bytes, int], int] | None:
         return zlib.crc32
     if algorithm not in _DIGITS:
         return None
-    from awscrt import checksums
-
-    function: Callable[[bytes, int], int] = getattr(checksums, algorithm)
+    function: Callable[[bytes, int], int] = getattr(_checksums(), algorithm)
     return function

@@ -11,7 +11,7 @@ from kegbrowser.backends.base import StorageBackend
 from kegbrowser.backends.errors import Cancelled, CheckFailed, SourceChanged, StorageError
 from kegbrowser.backends.proofs import ALGORITHMS, Digests, Proof
 from kegbrowser.backends.uploads import Part
-from kegbrowser.transfer.digesting import Hasher, best_of, combine
+from kegbrowser.transfer.digesting import Hasher, best_of, combine, crc64nvme
 from kegbrowser.transfer.moving import Work
 from kegbrowser.transfer.pace import Direction
 from kegbrowser.transfer.parallel import in_parallel
@@ -23,6 +23,8 @@ from kegbrowser.transfer.tuning import Tuning
 
 MIB = 1024 * 1024
 HASH_PIECE_BYTES = MIB
+COMBINED = {"crc32": 8, "crc64nvme": 16}
+"""The checksums that are computed of every part while it comes in, with their hex digits: both are quicker than any network."""
 
 
 def range_bytes_for(size: int, tuning: Tuning) -> int:
@@ -69,6 +71,7 @@ class Fetch:
         self._progress = progress
         self._lock = threading.Condition()
         self._parts = dict(held)
+        self._crc64s: dict[int, int] = {}
 
     def run(self) -> Proof:
         """Fetch what is missing, check all of it, and say how.
@@ -95,12 +98,20 @@ class Fetch:
         work, file = self._work, self._file
         return retrying(lambda: self._storage.digests(file.path, etag=file.etag), work.tuning.retry, work.stop)
 
-    def crc32(self) -> str:
-        """The checksum of all, from those of the parts."""
+    def combined(self, algorithm: str) -> str:
+        """The checksum of all, one of `COMBINED`, from those of the parts."""
         whole = 0
-        for _number, part in sorted(self._parts.items()):
-            whole = combine("crc32", whole, part.crc32, part.size)
-        return f"{whole:08x}"
+        for number, part in sorted(self._parts.items()):
+            crc = part.crc32 if algorithm == "crc32" else self._crc64_of(number, part)
+            whole = combine(algorithm, whole, crc, part.size)
+        return f"{whole:0{COMBINED[algorithm]}x}"
+
+    def _crc64_of(self, number: int, part: Part) -> int:
+        """What was computed while the part came in; one of an earlier run is read again."""
+        if number not in self._crc64s:
+            content = self._part_file.read_at(number * self._range_bytes, part.size)
+            self._crc64s[number] = crc64nvme(content)
+        return self._crc64s[number]
 
     def pieces(self, is_stopped: Callable[[], bool]) -> Iterator[bytes]:
         """The content from its beginning, as far as it is there, waiting for the rest."""
@@ -186,7 +197,8 @@ class Fetch:
         self._part_file.write_at(piece, at)
         self._progress.move(len(piece))
 
-    def take_part(self, part: Part) -> None:
+    def take_part(self, part: Part, crc64: int) -> None:
+        self._crc64s[part.number] = crc64
         self._work.journal.add_part(self._item, part)
         self._work.slots.concurrency.add(1, part.size)
         with self._lock:
@@ -214,6 +226,7 @@ class _Filling:
         self._fetch = fetch
         self._number = span.first
         self._crc = 0
+        self._crc64 = 0
         self._in_part = 0
         self.at = span.first * fetch.range_bytes
         self.end = min((span.first + span.count) * fetch.range_bytes, fetch.size)
@@ -227,12 +240,13 @@ class _Filling:
             room = min((self._number + 1) * self._fetch.range_bytes, self._fetch.size) - self.at
             here = view[:room]
             self._crc = crc32(here, self._crc)
+            self._crc64 = crc64nvme(here, self._crc64)
             self._in_part += len(here)
             self.at += len(here)
             if len(here) == room:
-                self._fetch.take_part(Part(self._number, self._in_part, self._crc))
+                self._fetch.take_part(Part(self._number, self._in_part, self._crc), self._crc64)
                 self._number += 1
-                self._crc = self._in_part = 0
+                self._crc = self._crc64 = self._in_part = 0
             view = view[room:]
 
 
@@ -269,7 +283,7 @@ class _Expected:
         algorithm = best_of(digests)
         if not algorithm:
             return Proof.size_only(digests.reason)
-        computed = self._fetch.crc32() if algorithm == "crc32" else self._computed
+        computed = self._fetch.combined(algorithm) if algorithm in COMBINED else self._computed
         if computed != digests.values[algorithm]:
             raise self._fetch.differs()
         return Proof.verified(ALGORITHMS[algorithm])
@@ -283,7 +297,7 @@ class _Expected:
     def _learn(self) -> None:
         self._digests = self._fetch.digests()
         algorithm = best_of(self._digests)
-        if not algorithm or algorithm == "crc32":
+        if not algorithm or algorithm in COMBINED:
             return
         hasher = Hasher(algorithm)
         for piece in self._fetch.pieces(lambda: self._is_stopped):
