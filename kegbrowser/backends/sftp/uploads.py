@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 
 from kegbrowser.backends.base import Page
-from kegbrowser.backends.errors import CheckFailed, FileNotFoundInStorageError, InvalidName, StorageError
+from kegbrowser.backends.errors import Cancelled, CheckFailed, FileNotFoundInStorageError, InvalidName, StorageError
 from kegbrowser.backends.proofs import Proof
 from kegbrowser.backends.sftp import parts as part_files
 from kegbrowser.backends.sftp import reasons, wire
@@ -129,7 +129,7 @@ class SftpUpload(PartedUpload):
         try:
             with self._sessions.client() as client:
                 client.settled(client.send(wire.REMOVE, self._name))
-        except (StorageError, *SESSION_ERRORS) as exc:
+        except (StorageError, Cancelled, *SESSION_ERRORS) as exc:
             log.debug("could not remove a temporary file at once: %s", exc)
             self._sessions.throw_away(self._name)
 
