@@ -12,7 +12,14 @@ from pathlib import Path
 
 from tests.benchmarks._measure import Ratio
 from tests.benchmarks._processes import PeerFailed, processor_s
-from tests.benchmarks._sites import ContentDiffers, Site, digest_of_tree, sha256
+from tests.benchmarks._sites import (
+    ContentDiffers,
+    Site,
+    digest_of_source_tree,
+    digest_of_tree,
+    sha256,
+    sha256_of_source,
+)
 from tests.benchmarks._tools import Peer
 
 OURS = "ours"
@@ -67,7 +74,7 @@ class Race:
         self._place = place
         self._more_pids = more_pids
         self._number = 0
-        self._wanted = digest_of_tree(course.tree) if course.is_tree else sha256(course.big)
+        self._wanted = digest_of_source_tree(course.tree) if course.is_tree else sha256_of_source(course.big)
         self.times = {name: Times() for name in runners}
 
     def run(self, repeats: int, say: Callable[[str], None]) -> list[Ratio]:
