@@ -100,6 +100,14 @@ class S3Connection:
             answer = client.get_object(**options)
         return answer
 
+    def list_objects(self, **options: Any) -> dict[str, Any]:
+        """ListObjectsV2; ask for it inside `around`."""
+        client = self.client
+        answer = self.lean.list_objects(options) if self.lean is not None else None
+        if answer is None:
+            answer = client.list_objects_v2(**options)
+        return answer
+
     def put(
         self,
         operation: str,

@@ -15,6 +15,7 @@ from xml.sax.saxutils import unescape
 from botocore.exceptions import ClientError, ConnectionClosedError, FlexibleChecksumError
 
 from kegbrowser.backends.s3.checksums import Comparison
+from kegbrowser.backends.s3.pages import page_query, parse_page
 from kegbrowser.backends.s3.routes import Route
 from kegbrowser.backends.s3.signing import EMPTY_SHA256, UNSIGNED
 from kegbrowser.backends.s3.wire import Head, Stale, Unclear, Unusual, Wire
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from kegbrowser.backends.s3.client import S3Connection
 
 ERROR_BYTES = 256 * 1024
-"""No answer but an object is longer."""
+PAGE_BYTES = 64 * 1024 * 1024
+"""No error, and no page of a listing, is longer."""
 
 _FACTS = {
     "ETag": "etag",
@@ -63,6 +65,12 @@ def request_head(
     connection: S3Connection, route: Route, method: str, key: str, query: str, headers: dict[str, str], payload: str
 ) -> bytes:
     """The head of a request about an object, signed; arguments as of `Signer.head`."""
+    return _request_head(connection, route, method, target_of(route, key), query, headers, payload)
+
+
+def _request_head(
+    connection: S3Connection, route: Route, method: str, target: str, query: str, headers: dict[str, str], payload: str
+) -> bytes:
     everything = {
         "host": route.host,
         **headers,
@@ -70,7 +78,7 @@ def request_head(
         "accept-encoding": "identity",
         **route.proxy_headers,
     }
-    return route.signer.head(method, target_of(route, key), query, everything, payload, route.absolute)
+    return route.signer.head(method, target, query, everything, payload, route.absolute)
 
 
 def headers_of(options: dict[str, Any]) -> dict[str, str]:
@@ -169,6 +177,28 @@ class Lean:
                 self._release(route, wire, head)
                 return facts_of(head)
             raise self._refusal(route, wire, head, operation)
+        except Unclear:
+            return None
+        except Unusual as exc:
+            routes.miss(bucket, route, str(exc))
+            return None
+
+    def list_objects(self, options: dict[str, Any]) -> dict[str, Any] | None:
+        """ListObjectsV2, as `get_object`; of each object only what a listing needs."""
+        bucket, routes = options["Bucket"], self._connection.routes
+        route = routes.of(bucket)
+        if route is None:
+            return None
+        try:
+            target = route.prefix.removesuffix("/") or "/"
+            head_bytes = _request_head(self._connection, route, "GET", target, page_query(options), {}, EMPTY_SHA256)
+            wire, head = self._exchange(route, "GET", head_bytes, b"", None)
+            if head.status != 200:
+                raise self._refusal(route, wire, head, "ListObjectsV2")
+            body = wire.read_all(head, PAGE_BYTES)
+            self._release(route, wire, head)
+            self._connection.look_at_server(head.headers.get("server", ""))
+            return parse_page(body)
         except Unclear:
             return None
         except Unusual as exc:

@@ -60,7 +60,7 @@ def object_pages(connection: S3Connection, bucket: str, prefix: str, path: str, 
 def holds_anything(connection: S3Connection, deed: Deed) -> tuple[bool, bool]:
     """Whether the folder that the deed is about has anything in it, and whether it has a marker (or a file of that key)."""
     with connection.around(deed):
-        answer = connection.client.list_objects_v2(Bucket=deed.bucket, Prefix=deed.key, MaxKeys=2)
+        answer = connection.list_objects(Bucket=deed.bucket, Prefix=deed.key, MaxKeys=2)
         connection.expect(answer, "IsTruncated", deed)
     keys = [found["Key"] for found in answer.get("Contents") or ()]
     return any(key != deed.key for key in keys), deed.key in keys
@@ -74,7 +74,7 @@ def _answers(connection: S3Connection, deed: Deed, *, recursive: bool) -> Iterat
     while True:
         with connection.around(deed):
             more = {"ContinuationToken": token} if token else {}
-            answer: dict[str, Any] = connection.client.list_objects_v2(**fixed, **more)
+            answer = connection.list_objects(**fixed, **more)
             connection.expect(answer, "IsTruncated", deed)
         yield answer
         if not answer.get("IsTruncated"):

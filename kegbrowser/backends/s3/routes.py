@@ -44,9 +44,9 @@ _SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aw
 _KNOWN_HEADERS = frozenset(("x-amz-date", "x-amz-content-sha256", "x-amz-security-token"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Route:
-    """How requests to one bucket are sent.
+    """How requests to one bucket are sent; may hold the password of a proxy.
 
     Attributes:
         url: of the server, without a path.
