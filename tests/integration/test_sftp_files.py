@@ -388,6 +388,23 @@ def test_a_foreign_file_is_not_taken_for_ours_after_a_break(
 # -- changing
 
 
+@pytest.mark.parametrize("is_done", [True, False], ids=["after it was done", "before it was done"])
+def test_a_rename_whose_answer_is_lost_is_told_as_it_was(
+    sshd_server: SshdAddress, folder: Path, monkeypatch: pytest.MonkeyPatch, *, is_done: bool
+) -> None:
+    (folder / "old").write_bytes(b"content")
+    with FaultyProxy(sshd_server.port) as proxy, opened(sshd_server.at(proxy.port), root=str(folder)) as storage:
+        break_at_rename(monkeypatch, proxy, is_done=is_done, is_openssh=True)
+
+        if is_done:
+            storage.rename("old", "new")
+        else:
+            with pytest.raises(ConnectionLost):
+                storage.rename("old", "new")
+
+    assert [path.name for path in folder.iterdir()] == ["new" if is_done else "old"]
+
+
 def test_refusals_to_rename_say_why(storage: SFTPStorage, folder: Path) -> None:
     (folder / "file").write_bytes(b"file")
     (folder / "full/inside").mkdir(parents=True)

@@ -16,6 +16,7 @@ from kegbrowser.backends.errors import NotSupported
 from kegbrowser.backends.sftp import host_keys
 from kegbrowser.backends.sftp.packets import GatheringPacketizer
 from kegbrowser.backends.sftp.pipe import ChunkPipe
+from kegbrowser.backends.sftp.shell import START_S
 from kegbrowser.backends.sftp.signing_in import SignIn, Transport
 from kegbrowser.backends.sftp.target import Target
 
@@ -105,7 +106,7 @@ class Connection:
     def open_shell(self, target: Target) -> paramiko.Channel | None:
         """A channel on which `sh` was started, or what the server runs instead; None if it refused."""
         channel = self._new_channel(target)
-        if self._start(channel, "exec", "exec sh", target.timeout_s):
+        if self._start(channel, "exec", "exec sh", min(START_S, target.timeout_s)):
             return channel
         channel.close()
         return None

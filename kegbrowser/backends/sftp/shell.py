@@ -13,7 +13,7 @@ import paramiko
 
 from kegbrowser.backends.sftp.translate import NotSftp
 
-START_S = 8.0
+START_S = 5.0
 """Until a shell has said its first word; login scripts may be slow."""
 
 NOISE_BYTES = 256 * 1024

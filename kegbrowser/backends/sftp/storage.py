@@ -28,7 +28,19 @@ from kegbrowser.backends.errors import (
     StorageError,
 )
 from kegbrowser.backends.proofs import Digests
-from kegbrowser.backends.sftp import batches, checking, copying, links, publishing, reasons, removing, uploads, wire
+from kegbrowser.backends.sftp import (
+    batches,
+    checking,
+    copying,
+    links,
+    publishing,
+    reasons,
+    removing,
+    renaming,
+    small_files,
+    uploads,
+    wire,
+)
 from kegbrowser.backends.sftp.client import Client
 from kegbrowser.backends.sftp.listing import Listing, Refused, entry_of, owner_by_id
 from kegbrowser.backends.sftp.reader import SftpReader
@@ -164,16 +176,16 @@ class SFTPStorage(StorageBackend):
     # -- many small files --------------------------------------------------------------------------------------------
 
     def read_files(self, requests: Iterator[ReadRequest | None], in_flight: Callable[[], int]) -> Iterator[FileResult]:
-        def start(session: Session, request: ReadRequest) -> batches.Reading:
-            return batches.Reading(session, request, self._real_file(request.path, "read"))
+        def start(session: Session, request: ReadRequest) -> small_files.Reading:
+            return small_files.Reading(session, request, self._real_file(request.path, "read"))
 
         yield from batches.Batch(self._sessions, start, self._translated, "read").run(requests, in_flight)
 
     def write_files(
         self, requests: Iterator[WriteRequest | None], in_flight: Callable[[], int]
     ) -> Iterator[FileResult]:
-        def start(session: Session, request: WriteRequest) -> batches.Writing:
-            return batches.Writing(session, request, self._real_new_file(request.path))
+        def start(session: Session, request: WriteRequest) -> small_files.Writing:
+            return small_files.Writing(session, request, self._real_new_file(request.path))
 
         yield from batches.Batch(self._sessions, start, self._translated, "save").run(requests, in_flight)
 
@@ -285,20 +297,8 @@ class SFTPStorage(StorageBackend):
 
     def rename(self, source: str, target: str, *, overwrite: bool = False) -> None:
         old, new = self._real(source, "rename"), self._real(target, "rename")
-        with self._translated("rename", source), self._sessions.client() as client:
-            found = client.attributes(wire.LSTAT, old)
-            if source.endswith("/") and not found.is_folder and not found.is_link:
-                raise NotAFolder(f"“{shown(source)}” is not a folder.", path=source)
-            if old == new:
-                return
-            try:
-                if overwrite:
-                    publishing.replace(client, old, new)
-                else:
-                    publishing.rename_new(client, old, new, is_file=not found.is_folder and not found.is_link)
-            except SftpStatus as status:
-                reason = reasons.not_renamed(client, status, old, new, source, target)
-                raise (reason or status) from status
+        with self._translated("rename", source):
+            renaming.rename(self._sessions, source, target, old, new, overwrite=overwrite)
 
     def copy(self, source: str, target: str, *, overwrite: bool = False) -> None:
         old, new = self._real_file(source, "copy"), self._real(target, "copy")

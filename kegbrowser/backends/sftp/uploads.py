@@ -18,11 +18,12 @@ from kegbrowser.backends.sftp import parts as part_files
 from kegbrowser.backends.sftp import reasons, wire
 from kegbrowser.backends.sftp.checking import NO_CHECKSUMS, PartChecks
 from kegbrowser.backends.sftp.client import Client
+from kegbrowser.backends.sftp.holes import without_holes
 from kegbrowser.backends.sftp.publishing import facts_of, is_same_file, part_name, publish
 from kegbrowser.backends.sftp.sessions import Session, Sessions
 from kegbrowser.backends.sftp.streams import WriteBehind
 from kegbrowser.backends.sftp.translate import NO_SUCH_FILE, SESSION_ERRORS, SftpStatus, shown
-from kegbrowser.backends.sftp.wire import Attributes, Uint64
+from kegbrowser.backends.sftp.wire import Attributes
 from kegbrowser.backends.uploads import IncompleteUpload, Part, PartedUpload, UploadSpec
 
 log = logging.getLogger(__name__)
@@ -33,9 +34,6 @@ MAX_PARTS = 10_000
 NEAR_PARALLEL, FAR_PARALLEL, FAR_S = 2, 8, 0.005
 """Parts at once. On a short line the second fills the pauses of the first; on a long one each has a window
 of 2 MiB (OpenSSH's) on its way, and no more, so that several are needed to fill it."""
-
-PROBE_BYTES = 4096
-ZEROS = bytes(PROBE_BYTES)
 
 _TOKEN = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.kegpart", re.DOTALL)
 
@@ -149,7 +147,7 @@ class SftpUpload(PartedUpload):
             can_compare = algorithm == "crc32"
             hashed = {number: part for number, part in inside.items() if can_compare or (algorithm and part.tag)}
             others = {number: part for number, part in inside.items() if number not in hashed}
-            found = self._checks.true_ones(hashed) | _without_holes(lane, others, self.part_bytes)
+            found = self._checks.true_ones(hashed) | without_holes(lane.session, lane.handle, others, self.part_bytes)
             self.parts = dict(sorted(found.items()))
 
     # -- private ---------------------------------------------------------------------------------------------------------
@@ -340,40 +338,6 @@ def _beside(target: bytes, token: str, path: str) -> bytes:
         raise InvalidName(f"“{shown(token)}” is not the name of an unfinished upload.", path=path)
     folder, slash, _name = target.rpartition(b"/")
     return folder + slash + token.encode("utf-8", "surrogateescape")
-
-
-def _without_holes(lane: _Lane, parts: Mapping[int, Part], part_bytes: int) -> dict[int, Part]:
-    """Those of the parts that seem to have been written: a crash of the server may have left zeros in their place.
-
-    The last one is read back whole, as is each that has zeros where it is looked into.
-    """
-    places = [
-        (number, number * part_bytes + where, min(PROBE_BYTES, part.size - where))
-        for number, part in parts.items()
-        for where in {0, part.size // 2, max(0, part.size - PROBE_BYTES)}
-    ]
-    requests = ((wire.READ, lane.handle, Uint64(offset), length) for _number, offset, length in places)
-    doubtful = {max(parts)} if parts else set()
-    for (number, _offset, length), answer in zip(places, lane.session.gather(requests), strict=True):
-        probe = b"" if isinstance(answer, SftpStatus) else answer.rest()
-        if len(probe) != length or probe == ZEROS[:length]:
-            doubtful.add(number)
-    wrong = {number for number in doubtful if _crc_at(lane, number * part_bytes, parts[number]) != parts[number].crc32}
-    return {number: part for number, part in parts.items() if number not in wrong}
-
-
-def _crc_at(lane: _Lane, offset: int, part: Part) -> int | None:
-    """The checksum of what is there; None if it is not all there."""
-    session, crc = lane.session, 0
-    step = session.max_read_bytes
-    sizes = [min(step, part.size - start) for start in range(0, part.size, step)]
-    requests = ((wire.READ, lane.handle, Uint64(offset + place * step), length) for place, length in enumerate(sizes))
-    is_whole = True
-    for length, answer in zip(sizes, session.gather(requests), strict=True):
-        content = b"" if isinstance(answer, SftpStatus) else answer.rest()
-        is_whole = is_whole and len(content) == length
-        crc = zlib.crc32(content, crc)
-    return crc if is_whole else None
 
 
 def _gone(path: str) -> FileNotFoundInStorageError:
