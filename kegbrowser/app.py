@@ -25,6 +25,7 @@ from kegbrowser.services.helper_pool import HelperPool
 from kegbrowser.services.jobs import JobRunner
 from kegbrowser.services.lister import DirectoryLister
 from kegbrowser.services.operations import FileOperations
+from kegbrowser.services.queue_store import QueueStore
 from kegbrowser.services.transfers import TransferQueue
 from kegbrowser.ui import icons
 from kegbrowser.ui.actions import Actions
@@ -64,7 +65,8 @@ class Application(QObject):
         self._connection_store = store
         self.connections = Connections(store, SecretStore(), self._pool)
         self._lister = DirectoryLister(self._runner, self.connections.spec)
-        self.queue = TransferQueue(self._runner, self.connections.spec)
+        self._queue_store = QueueStore(user_places.journal_file)
+        self.queue = TransferQueue(self._runner, self.connections.spec, store=self._queue_store)
         self.operations = FileOperations(self._runner, self.connections.spec)
         self._theme = Theme(app)
         self._theme.apply(self._settings.theme)
@@ -117,6 +119,7 @@ class Application(QObject):
     def _on_first_connections(self, _connections: object) -> None:
         """Go where the window was, else to the first connection: the Playground at the very first start."""
         self.connections.connections_changed.disconnect(self._on_first_connections)
+        self.queue.restore()
         if self._addresses:
             self.commands.open_address(self._addresses[0])
             return
@@ -153,7 +156,7 @@ class Application(QObject):
 
     def shut_down(self) -> None:
         """Stop everything, top down. Blocks, some seconds at most."""
-        self._runner.shut_down()
+        self.queue.shut_down()
         self.connections.shut_down()
 
 

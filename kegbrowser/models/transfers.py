@@ -136,7 +136,9 @@ class TransfersModel(QAbstractTableModel):
         progress = transfer.progress
         match transfer.state:
             case TransferState.WAITING:
-                return self.tr("Waiting")
+                return transfer.notice or self.tr("Waiting")
+            case TransferState.PAUSED:
+                return self.tr("Paused")
             case TransferState.PREPARING:
                 return self.tr("Counting…")
             case TransferState.RUNNING:

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from PySide6.QtCore import QObject, Qt, QThread, QTimer, Signal, SignalInstance, Slot
 
@@ -16,7 +16,7 @@ from kegbrowser.services.helper_pool import HelperPool
 from kegbrowser.transfer.jobs import Job
 from kegbrowser.transfer.questions import Answer
 from kegbrowser.worker.handle import HelperDied, HelperHandle
-from kegbrowser.worker.messages import AskedByJob, HappenedInJob, JobEnded
+from kegbrowser.worker.messages import AskedByJob, HappenedInJob, JobEnded, JournalPlace, PaceLimits
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +40,15 @@ LANE_LIMITS = {Lane.BROWSE: 4, Lane.TRANSFER: max(1, (os.cpu_count() or 2) - 1)}
 class JobThread(QThread):
     """A job in a helper. GUI thread only, but for `run`.
 
-    Every signal names the job by its key. Exactly one of `job_finished`, `job_failed` and `job_cancelled` comes, as the last.
+    Every signal names the job by its key. Exactly one of `job_finished`, `job_failed`, `job_cancelled` and `helper_died` comes,
+    as the last. A suspended job ends as a cancelled one.
 
     Args:
         key: what the job is about, a value.
         make_job: gives the job; called on this thread, so it may read the keyring. May raise StorageError.
         connection_ids: the connections it uses.
         pool: where helpers come from.
+        journal: gives where the job is remembered; called on this thread. None: nobody remembers it.
     """
 
     event_received = Signal(object, object)  # key, Event
@@ -54,9 +56,15 @@ class JobThread(QThread):
     job_finished = Signal(object, object)  # key, Result
     job_failed = Signal(object, object)  # key, StorageError
     job_cancelled = Signal(object)  # key
+    helper_died = Signal(object)  # key: the job was remembered, and can go on in another helper
 
     def __init__(
-        self, key: object, make_job: Callable[[], Job], connection_ids: tuple[str, ...], pool: HelperPool
+        self,
+        key: object,
+        make_job: Callable[[], Job],
+        connection_ids: tuple[str, ...],
+        pool: HelperPool,
+        journal: Callable[[], JournalPlace | None] | None = None,
     ) -> None:
         super().__init__()
         self.key = key
@@ -65,18 +73,40 @@ class JobThread(QThread):
         self._pool = pool
         self._lock = threading.Lock()
         self._helper: HelperHandle | None = None
+        self._journal = journal
+        self._is_remembered = False
+        self._limits = PaceLimits()
         self._is_cancelled = False
         self._is_over = False
 
+    def set_pace(self, limits: PaceLimits) -> None:
+        """Have the job go at this speed from now on, or hold still."""
+        with self._lock:
+            self._limits = limits
+            helper = self._helper
+        if helper is not None:
+            helper.set_pace(
+                paused=limits.paused,
+                up_bytes_per_s=limits.up_bytes_per_s,
+                down_bytes_per_s=limits.down_bytes_per_s,
+            )
+
     def cancel(self) -> None:
-        """Stop the job; `job_cancelled` follows within a second."""
+        """Stop the job and remove what is unfinished; `job_cancelled` follows within a second."""
+        self._stop(lambda helper: helper.cancel())
+
+    def suspend(self) -> None:
+        """Stop the job and keep what is unfinished; `job_cancelled` follows within a second."""
+        self._stop(lambda helper: helper.suspend())
+
+    def _stop(self, stop: Callable[[HelperHandle], None]) -> None:
         with self._lock:
             if self._is_cancelled or self._is_over:
                 return
             self._is_cancelled = True
             helper = self._helper
         if helper is not None:
-            helper.cancel()
+            stop(helper)
         self._call_unless_ended(CANCEL_REPORT_MS, self._report_cancelled)
         self._call_unless_ended(CANCEL_KILL_MS, self.kill_helper)
 
@@ -104,6 +134,7 @@ class JobThread(QThread):
 
     def run(self) -> None:
         try:
+            place = self._journal() if self._journal is not None else None
             job = self._make_job()
         except StorageError as error:
             self._end(self.job_failed, error)
@@ -118,21 +149,23 @@ class JobThread(QThread):
             self._end(self.job_failed, ServerFault(f"No helper process could be started: {reason}.", hint="Try again."))
             return
         with self._lock:
+            self._is_remembered = place is not None
+            messages = helper.run(job, place, self._limits)
             self._helper = helper
             cancelled = self._is_cancelled
         try:
             if cancelled:
                 self._report_cancelled()
             else:
-                self._drive(helper, job)
+                self._drive(helper, messages)
         finally:
             with self._lock:
                 self._helper = None
             self._pool.give_back(helper)
 
-    def _drive(self, helper: HelperHandle, job: Job) -> None:
+    def _drive(self, helper: HelperHandle, messages: Iterator[HappenedInJob | AskedByJob | JobEnded]) -> None:
         try:
-            for message in helper.run(job):
+            for message in messages:
                 match message:
                     case HappenedInJob():
                         if not self._is_over:
@@ -150,6 +183,9 @@ class JobThread(QThread):
                 self._report_cancelled()
                 return
             log.warning("Helper %s died in the middle of a job", helper.pid)
+            if self._is_remembered:
+                self._end(self.helper_died)
+                return
             died = ServerFault(
                 "The helper process that did this ended unexpectedly.", hint="Nothing half-done was kept; try again."
             )
@@ -170,12 +206,12 @@ class JobThread(QThread):
         self.finished.connect(timer.stop)
         timer.start(after_ms)
 
-    def _end(self, signal: SignalInstance, payload: object) -> None:
+    def _end(self, signal: SignalInstance, *payload: object) -> None:
         with self._lock:
             if self._is_over:
                 return
             self._is_over = True
-        signal.emit(self.key, payload)
+        signal.emit(self.key, *payload)
 
 
 class JobRunner(QObject):
@@ -190,11 +226,18 @@ class JobRunner(QObject):
         self._pool = pool
         self._waiting: dict[Lane, deque[JobThread]] = {lane: deque() for lane in Lane}
         self._running: dict[Lane, list[JobThread]] = {lane: [] for lane in Lane}
+        self._resting: set[JobThread] = set()
         self._closed = False
 
-    def new_job(self, key: object, make_job: Callable[[], Job], connection_ids: tuple[str, ...]) -> JobThread:
+    def new_job(
+        self,
+        key: object,
+        make_job: Callable[[], Job],
+        connection_ids: tuple[str, ...],
+        journal: Callable[[], JournalPlace | None] | None = None,
+    ) -> JobThread:
         """Make a job; connect its signals, then `submit` it."""
-        return JobThread(key, make_job, connection_ids, self._pool)
+        return JobThread(key, make_job, connection_ids, self._pool, journal)
 
     def submit(self, job: JobThread, lane: Lane) -> None:
         """Run the job as soon as its lane has room."""
@@ -214,18 +257,40 @@ class JobRunner(QObject):
                 return
         job.cancel()
 
+    def withdraw(self, job: JobThread) -> bool:
+        """Take a job that waits out of its lane, without a word; False if it runs already."""
+        for queue in self._waiting.values():
+            if job in queue:
+                queue.remove(job)
+                return True
+        return False
+
+    def arrange(self, lane: Lane, keys: list[object]) -> None:
+        """Let the jobs of a lane that wait take their turns in this order."""
+        rank = {key: number for number, key in enumerate(keys)}
+        waiting = sorted(self._waiting[lane], key=lambda job: rank.get(job.key, len(rank)))
+        self._waiting[lane] = deque(waiting)
+
+    def rest(self, job: JobThread, *, resting: bool) -> None:
+        """A job that rests gives its place in the lane to the next one; it goes on at once when it does not any more."""
+        if resting:
+            self._resting.add(job)
+            self._start_waiting()
+        else:
+            self._resting.discard(job)
+
     def is_waiting(self, job: JobThread) -> bool:
         """Whether the job has not been started yet."""
         return any(job in queue for queue in self._waiting.values())
 
     def shut_down(self, grace_s: float = 8.0) -> None:
-        """Cancel everything and wait for the threads; blocks, `grace_s` at most. Helpers are ended."""
+        """Suspend everything and wait for the threads; blocks, `grace_s` at most. Helpers are ended."""
         self._closed = True
         for queue in self._waiting.values():
             queue.clear()
         running = [job for jobs in self._running.values() for job in jobs]
         for job in running:
-            job.cancel()
+            job.suspend()
         self._pool.close()
         for job in running:
             job.wait(int(grace_s * 1000))
@@ -238,12 +303,13 @@ class JobRunner(QObject):
             for job in [job for job in jobs if job.isFinished()]:
                 job.wait()
                 jobs.remove(job)
+                self._resting.discard(job)
                 job.deleteLater()
         self._start_waiting()
 
     def _start_waiting(self) -> None:
         for lane, queue in self._waiting.items():
-            while queue and len(self._running[lane]) < LANE_LIMITS[lane]:
+            while queue and sum(job not in self._resting for job in self._running[lane]) < LANE_LIMITS[lane]:
                 job = queue.popleft()
                 self._running[lane].append(job)
                 job.start()

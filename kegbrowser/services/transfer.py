@@ -25,13 +25,15 @@ class TransferKind(enum.Enum):
 class TransferState(enum.Enum):
     """Where a transfer is in its life; the last four are final, but a retry starts over at WAITING.
 
-    WAITING -> PREPARING -> RUNNING <-> ASKING; any of them -> STOPPING -> CANCELLED; RUNNING -> DONE, INCOMPLETE, FAILED.
+    WAITING -> PREPARING -> RUNNING <-> ASKING; WAITING, PREPARING, RUNNING <-> PAUSED; any of them -> STOPPING -> CANCELLED;
+    RUNNING -> DONE, INCOMPLETE, FAILED, or back to WAITING when the network is away or a helper has died.
     """
 
     WAITING = "waiting"
     PREPARING = "preparing"
     RUNNING = "running"
     ASKING = "asking"
+    PAUSED = "paused"
     STOPPING = "stopping"
     DONE = "done"
     INCOMPLETE = "incomplete"
@@ -65,6 +67,8 @@ class Transfer:
         failures: items that could not be done.
         error: why all of it failed.
         report: how it ended, if it ended by itself.
+        notice: why it waits, a sentence; "" if there is nothing to say.
+        journal_id: its id in the journal; None while it has none.
         added_utc: when it was asked for.
     """
 
@@ -80,4 +84,6 @@ class Transfer:
     failures: tuple[Failure, ...] = ()
     error: StorageError | None = None
     report: JobReport | None = None
+    notice: str = ""
+    journal_id: int | None = None
     added_utc: datetime = field(default_factory=lambda: datetime.now(UTC))

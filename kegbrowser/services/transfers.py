@@ -1,34 +1,38 @@
-"""The queue of everything that takes long: downloads, uploads, copies, moves, deletions."""
+"""The queue of everything that takes long: downloads, uploads, copies, moves, deletions. It outlives the program."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 
-from PySide6.QtCore import QObject, Qt, Signal, Slot
+from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
-from kegbrowser.backends.errors import StorageError
+from kegbrowser.backends.errors import ConnectionLost, ServerFault, StorageError
 from kegbrowser.backends.locations import RemotePath
-from kegbrowser.backends.registry import ConnectionSpec
+from kegbrowser.backends.uploads import IncompleteUpload
 from kegbrowser.services.jobs import JobRunner, JobThread, Lane
-from kegbrowser.services.making import JobMaker, SpecSource
+from kegbrowser.services.making import SpecSource
+from kegbrowser.services.queue_store import QueueStore, Restored
+from kegbrowser.services.recipes import Recipe, sources_of
 from kegbrowser.services.speed import SpeedMeter
 from kegbrowser.services.transfer import Transfer, TransferKind, TransferState
 from kegbrowser.transfer.events import Counted, Event, JobReport, Progress
-from kegbrowser.transfer.jobs import (
-    ConflictPolicy,
-    Copy,
-    Delete,
-    Download,
-    Job,
-    Rename,
-    Source,
-    Upload,
-)
+from kegbrowser.transfer.jobs import CleanUp, ConflictPolicy, Job
+from kegbrowser.transfer.journal import JobState
 from kegbrowser.transfer.questions import Answer, DeleteAnswer, Question
+from kegbrowser.transfer.records import ItemRecord
+from kegbrowser.worker.messages import PaceLimits
+
+LONGEST_WAIT_S = 60
+FIRST_WAIT_S = 2
+DEATHS_THAT_FAIL = 3
+"""So often a helper may die in one job without anything having been moved in between."""
+
+_BRIEF_KINDS = (TransferKind.DELETE, TransferKind.RENAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +46,47 @@ class Prompt:
 
 @dataclass(slots=True)
 class _Entry:
-    """What the queue knows of a transfer besides what it tells."""
+    """What the queue knows of a transfer besides what it tells.
+
+    Attributes:
+        job: None before it was started in this run of the program.
+        row: its place in the journal; None where nothing is remembered.
+        stop_as: what it becomes when its job ends as cancelled.
+        losses, deaths: of the network, and of helpers, since something was moved.
+    """
 
     transfer: Transfer
-    make_job: Callable[[], Job]
-    connection_ids: tuple[str, ...]
-    changes: tuple[RemotePath, ...]
-    lane: Lane
-    job: JobThread
+    recipe: Recipe
     speed: SpeedMeter
-    asked: dict[int, Question]
+    job: JobThread | None = None
+    row: Future[int] | None = None
+    asked: dict[int, Question] = field(default_factory=dict)
+    losses: int = 0
+    deaths: int = 0
+    moved: int = 0
+    timer: QTimer | None = None
+
+    @property
+    def lane(self) -> Lane:
+        return Lane.BROWSE if self.recipe.kind in _BRIEF_KINDS else Lane.TRANSFER
 
 
 class TransferQueue(QObject):
     """Starts transfers, keeps their state, answers for them. GUI thread only.
 
-    Each verb gives the id of the new transfer. Snapshots are told at most ten times a second for each.
+    Each verb gives the id of the new transfer. Snapshots are told at most ten times a second for each. With a store, transfers
+    are in the journal before they begin, and come back in the next run of the program: `restore`.
     """
 
     transfer_added = Signal(object)  # Transfer
     transfer_changed = Signal(object)  # Transfer
     transfer_ended = Signal(object)  # Transfer
     transfer_removed = Signal(int)  # transfer id
+    transfers_arranged = Signal(object)  # tuple of transfer ids, in the order of the queue
     prompt_raised = Signal(object)  # Prompt
     prompt_withdrawn = Signal(int, int)  # transfer id, question id
     folder_changed = Signal(object)  # RemotePath: its listing is out of date
+    trouble_met = Signal(object)  # StorageError: transfers will not be remembered
 
     def __init__(
         self,
@@ -74,15 +94,33 @@ class TransferQueue(QObject):
         spec_source: SpecSource,
         parent: QObject | None = None,
         clock: Callable[[], float] = time.monotonic,
+        store: QueueStore | None = None,
     ) -> None:
         super().__init__(parent)
         self._runner = runner
         self._spec_source = spec_source
         self._clock = clock
+        self._store = store
         self._ids = count(1)
         self._entries: dict[int, _Entry] = {}
+        self._sweeps: list[JobThread] = []
+        self._up_limit: int | None = None
+        self._down_limit: int | None = None
+        self._is_closing = False
+        if store is not None:
+            queued = Qt.ConnectionType.QueuedConnection
+            store.jobs_restored.connect(self._on_jobs_restored, queued)
+            store.trouble_met.connect(self.trouble_met, queued)
+        self._swept.connect(self._on_swept, Qt.ConnectionType.QueuedConnection)
+
+    _swept = Signal(object, object)  # Recipe, tuple of ItemRecord: from the store's thread
 
     # -- verbs -------------------------------------------------------------------------------------------------------
+
+    def restore(self) -> None:
+        """Bring back what an earlier run of the program left, if no other window has it."""
+        if self._store is not None:
+            self._store.restore()
 
     def download(
         self,
@@ -93,16 +131,11 @@ class TransferQueue(QObject):
         rename_to: str = "",
     ) -> tuple[int, ...]:
         """Bring files and folders into a local folder; one transfer for each connection they are of."""
-        ids: list[int] = []
-        for connection_id, own in _by_connection(sources).items():
-            make_job = JobMaker(
-                self._spec_source,
-                connection_id,
-                partial(_download, own, destination, policy, rename_to),
-            )
-            transfer = self._new_transfer(TransferKind.DOWNLOAD, _title(own), own[0].parent, local_folder=destination)
-            ids.append(self._add(transfer, make_job, (connection_id,), ()))
-        return tuple(ids)
+        kind = TransferKind.DOWNLOAD
+        return tuple(
+            self._add(Recipe(kind, connection_id, sources_of(own), destination, "", policy, rename_to))
+            for connection_id, own in _by_connection(sources).items()
+        )
 
     def upload(
         self,
@@ -113,14 +146,9 @@ class TransferQueue(QObject):
         rename_to: str = "",
     ) -> int:
         """Send local files and folders (absolute paths) into a remote folder."""
-        make_job = JobMaker(
-            self._spec_source,
-            target.connection_id,
-            lambda spec: Upload(spec, sources, target.path, policy, rename_to),
-        )
-        names = tuple(source.rstrip("/\\").replace("\\", "/").rpartition("/")[2] or source for source in sources)
-        transfer = self._new_transfer(TransferKind.UPLOAD, names, target)
-        return self._add(transfer, make_job, (target.connection_id,), (target,))
+        paths = tuple((source, False) for source in sources)
+        recipe = Recipe(TransferKind.UPLOAD, target.connection_id, paths, target.path, "", policy, rename_to)
+        return self._add(recipe)
 
     def copy(
         self,
@@ -132,70 +160,137 @@ class TransferQueue(QObject):
         rename_to: str = "",
     ) -> tuple[int, ...]:
         """Copy or move files and folders into a folder of the same or another connection."""
-        ids: list[int] = []
-        for connection_id, own in _by_connection(sources).items():
-            make_job = _CopyMaker(self._spec_source, connection_id, own, target, policy, move, rename_to)
-            kind = TransferKind.MOVE if move else TransferKind.COPY
-            changes = {target} | ({source.parent for source in own if source.parent is not None} if move else set())
-            transfer = self._new_transfer(kind, _title(own), target)
-            connections = tuple(dict.fromkeys((connection_id, target.connection_id)))
-            ids.append(self._add(transfer, make_job, connections, tuple(changes)))
-        return tuple(ids)
+        kind = TransferKind.MOVE if move else TransferKind.COPY
+        return tuple(
+            self._add(
+                Recipe(kind, connection_id, sources_of(own), target.path, target.connection_id, policy, rename_to)
+            )
+            for connection_id, own in _by_connection(sources).items()
+        )
 
     def delete(self, sources: tuple[RemotePath, ...]) -> tuple[int, ...]:
         """Count, ask (a `Prompt` with a DeleteQuestion), then delete exactly what was counted."""
-        ids: list[int] = []
-        for connection_id, own in _by_connection(sources).items():
-            make_job = JobMaker(self._spec_source, connection_id, partial(_delete, own))
-            changes = tuple({source.parent for source in own if source.parent is not None})
-            transfer = self._new_transfer(TransferKind.DELETE, _title(own), own[0].parent)
-            ids.append(self._add(transfer, make_job, (connection_id,), changes, Lane.BROWSE))
-        return tuple(ids)
+        return tuple(
+            self._add(Recipe(TransferKind.DELETE, connection_id, sources_of(own)))
+            for connection_id, own in _by_connection(sources).items()
+        )
 
     def rename(self, source: RemotePath, target: RemotePath) -> int:
         """Give a file or folder another path in its connection; never overwrites."""
-        make_job = JobMaker(
-            self._spec_source,
-            source.connection_id,
-            lambda spec: Rename(spec, Source(source.path, source.is_folder), target.path),
-        )
-        changes = tuple({folder for folder in (source.parent, target.parent) if folder is not None})
-        transfer = self._new_transfer(TransferKind.RENAME, (source.name,), target.parent)
-        return self._add(transfer, make_job, (source.connection_id,), changes, Lane.BROWSE)
+        return self._add(Recipe(TransferKind.RENAME, source.connection_id, sources_of((source,)), target.path))
 
     def cancel(self, transfer_id: int) -> None:
-        """Stop a transfer; it ends as CANCELLED within a second."""
+        """Stop a transfer and remove what is unfinished; it ends as CANCELLED within a second."""
         entry = self._entries.get(transfer_id)
-        if entry is not None and not entry.transfer.state.is_final:
-            self._change(entry, state=TransferState.STOPPING)
-            self._withdraw_prompts(entry)
-            self._runner.cancel(entry.job)
+        if entry is None or entry.transfer.state.is_final:
+            return
+        self._withdraw_prompts(entry)
+        self._stop_timer(entry)
+        if entry.job is None:
+            self._end(transfer_id, state=TransferState.CANCELLED)
+            return
+        self._change(entry, state=TransferState.STOPPING)
+        self._runner.cancel(entry.job)
+
+    def pause(self, transfer_id: int) -> None:
+        """Hold a transfer where it is, until it is resumed; its place in the lane goes to the next one."""
+        entry = self._entries.get(transfer_id)
+        if entry is None or entry.transfer.state not in (
+            TransferState.WAITING,
+            TransferState.PREPARING,
+            TransferState.RUNNING,
+        ):
+            return
+        self._stop_timer(entry)
+        self._change(entry, state=TransferState.PAUSED, rate_bytes_per_s=0.0, remaining_s=None, notice="")
+        if entry.job is not None:
+            if self._runner.withdraw(entry.job):
+                entry.job = None
+            else:
+                entry.job.set_pace(PaceLimits(paused=True))
+                self._runner.rest(entry.job, resting=True)
+        self._note(entry, JobState.PAUSED)
+        self._share_limits()
+
+    def resume(self, transfer_id: int) -> None:
+        """Let a paused transfer go on, or one that waits for the network try at once."""
+        entry = self._entries.get(transfer_id)
+        if entry is None or entry.transfer.state not in (TransferState.PAUSED, TransferState.WAITING):
+            return
+        if entry.transfer.state is TransferState.WAITING:
+            if entry.timer is not None:
+                self._start(entry)
+            return
+        if entry.job is None:
+            self._start(entry)
+            return
+        entry.speed = SpeedMeter(self._clock)
+        self._runner.rest(entry.job, resting=False)
+        self._change(entry, state=TransferState.RUNNING)
+        self._note(entry, JobState.RUNNING)
+        self._share_limits()
+
+    def pause_all(self) -> None:
+        """Pause whatever can be paused."""
+        for transfer_id in list(self._entries):
+            self.pause(transfer_id)
+
+    def resume_all(self) -> None:
+        """Resume whatever is paused."""
+        for transfer_id, entry in list(self._entries.items()):
+            if entry.transfer.state is TransferState.PAUSED:
+                self.resume(transfer_id)
 
     def retry(self, transfer_id: int) -> None:
-        """Start an ended transfer anew."""
+        """Start an ended transfer again; what is done is passed over where the journal knows it."""
         entry = self._entries.get(transfer_id)
         if entry is None or not entry.transfer.state.is_final:
             return
-        entry.speed = SpeedMeter(self._clock)
-        entry.transfer = replace(
-            entry.transfer,
-            state=TransferState.WAITING,
-            progress=Progress(),
-            failures=(),
-            error=None,
-            report=None,
-            rate_bytes_per_s=0.0,
-            remaining_s=None,
-        )
-        entry.job = self._new_job(transfer_id, entry.make_job, entry.connection_ids)
-        self.transfer_changed.emit(entry.transfer)
-        self._runner.submit(entry.job, entry.lane)
+        entry.losses = entry.deaths = entry.moved = 0
+        entry.transfer = replace(entry.transfer, progress=Progress(), failures=(), error=None, report=None)
+        self._start(entry)
+
+    def retry_failed(self, transfer_id: int) -> None:
+        """Try again what failed of a transfer that ended incomplete."""
+        entry = self._entries.get(transfer_id)
+        if entry is None or not entry.transfer.state.is_final:
+            return
+        if self._store is not None and entry.row is not None:
+            self._store.reset_failed(entry.row)
+        self.retry(transfer_id)
+
+    def move(self, transfer_id: int, before_id: int | None) -> None:
+        """Put a transfer before another one in the queue, or at its end; those that wait take their turns in that order."""
+        entry = self._entries.get(transfer_id)
+        if entry is None or transfer_id == before_id:
+            return
+        before = self._entries.get(before_id) if before_id is not None else None
+        others = [one for one in self._entries if one != transfer_id]
+        place = others.index(before_id) if before_id is not None and before is not None else len(others)
+        order = [*others[:place], transfer_id, *others[place:]]
+        self._entries = {one: self._entries[one] for one in order}
+        self._runner.arrange(entry.lane, list(order))
+        if self._store is not None and entry.row is not None:
+            self._store.move(entry.row, before.row if before is not None else None)
+        self.transfers_arranged.emit(tuple(order))
+
+    def set_limits(self, up_bytes_per_s: int | None, down_bytes_per_s: int | None) -> None:
+        """Limit the speed of all transfers together, from now on; None lifts a limit."""
+        self._up_limit, self._down_limit = up_bytes_per_s, down_bytes_per_s
+        self._share_limits()
+
+    @property
+    def limits(self) -> tuple[int | None, int | None]:
+        """Bytes a second up and down; None for none."""
+        return self._up_limit, self._down_limit
 
     def remove(self, transfer_id: int) -> None:
         """Take an ended transfer off the list."""
         entry = self._entries.get(transfer_id)
         if entry is not None and entry.transfer.state.is_final:
             del self._entries[transfer_id]
+            if self._store is not None and entry.row is not None:
+                self._store.remove(entry.row)
             self.transfer_removed.emit(transfer_id)
 
     def remove_ended(self) -> None:
@@ -206,7 +301,7 @@ class TransferQueue(QObject):
     def answer(self, transfer_id: int, question_id: int, answer: Answer | None) -> None:
         """Answer a prompt; None dismisses it, which cancels the transfer."""
         entry = self._entries.get(transfer_id)
-        if entry is None or entry.asked.pop(question_id, None) is None:
+        if entry is None or entry.job is None or entry.asked.pop(question_id, None) is None:
             return
         if answer is None or (isinstance(answer, DeleteAnswer) and not answer.confirmed):
             entry.job.answer(question_id, None)
@@ -215,12 +310,35 @@ class TransferQueue(QObject):
         entry.job.answer(question_id, answer)
 
     def transfers(self) -> tuple[Transfer, ...]:
-        """All of the list, oldest first."""
+        """All of the list, in the order of the queue."""
         return tuple(entry.transfer for entry in self._entries.values())
 
     def is_busy(self) -> bool:
-        """Whether anything would be lost if the program ended now."""
-        return any(not entry.transfer.state.is_final for entry in self._entries.values())
+        """Whether anything is being done, or waits for its turn."""
+        return any(
+            not entry.transfer.state.is_final and entry.transfer.state is not TransferState.PAUSED
+            for entry in self._entries.values()
+        )
+
+    def would_lose(self) -> bool:
+        """Whether something would not go on by itself when the program starts again."""
+        return any(
+            not entry.transfer.state.is_final and (self._store is None or not entry.recipe.is_resumed)
+            for entry in self._entries.values()
+        )
+
+    def shut_down(self) -> None:
+        """Suspend everything that runs, and let the journal know how it stands. Blocks, some seconds at most."""
+        self._is_closing = True
+        for entry in self._entries.values():
+            self._stop_timer(entry)
+        self._runner.shut_down()
+        if self._store is not None:
+            for entry in self._entries.values():
+                if entry.row is not None and not entry.transfer.state.is_final:
+                    progress = replace(entry.transfer.progress, failures=(), running=())
+                    self._store.note(entry.row, None, progress=progress)
+            self._store.close()
 
     # -- what the jobs tell ------------------------------------------------------------------------------------------
 
@@ -232,14 +350,16 @@ class TransferQueue(QObject):
         is_stopping = entry.transfer.state is TransferState.STOPPING
         if isinstance(event, Counted):
             progress = replace(entry.transfer.progress, files_total=event.files, bytes_total=event.bytes)
-            self._change(
-                entry, progress=progress, state=TransferState.STOPPING if is_stopping else TransferState.PREPARING
-            )
+            keeps = is_stopping or entry.transfer.state is TransferState.PAUSED
+            state = entry.transfer.state if keeps else TransferState.PREPARING
+            self._change(entry, progress=progress, state=state)
         elif isinstance(event, Progress):
             entry.speed.add(event.bytes_moved)
             state = entry.transfer.state
-            if not is_stopping and not entry.asked:
+            if not is_stopping and not entry.asked and state is not TransferState.PAUSED:
                 state = TransferState.RUNNING
+            if event.bytes_moved:
+                entry.losses = entry.deaths = 0
             self._change(
                 entry,
                 progress=replace(event, failures=()),
@@ -265,56 +385,202 @@ class TransferQueue(QObject):
 
     @Slot(object, object)
     def _on_job_failed(self, transfer_id: int, error: StorageError) -> None:
+        entry = self._entries.get(transfer_id)
+        if entry is None or entry.transfer.state.is_final or self._is_closing:
+            return
+        is_away = isinstance(error, ConnectionLost) and error.retryable and entry.row is not None
+        if is_away and entry.recipe.is_resumed and entry.transfer.state is not TransferState.STOPPING:
+            self._wait_for_network(entry, error)
+            return
         self._end(transfer_id, state=TransferState.FAILED, error=error)
 
     @Slot(object)
     def _on_job_cancelled(self, transfer_id: int) -> None:
-        self._end(transfer_id, state=TransferState.CANCELLED)
+        if not self._is_closing:  # else it was suspended
+            self._end(transfer_id, state=TransferState.CANCELLED)
+
+    @Slot(object)
+    def _on_helper_died(self, transfer_id: int) -> None:
+        entry = self._entries.get(transfer_id)
+        if entry is None or entry.transfer.state.is_final or self._is_closing:
+            return
+        if entry.transfer.state is TransferState.STOPPING:
+            self._end(transfer_id, state=TransferState.CANCELLED)
+            return
+        entry.deaths += 1
+        self._withdraw_prompts(entry)
+        if not entry.recipe.is_resumed or entry.deaths >= DEATHS_THAT_FAIL:
+            died = ServerFault(
+                "The helper process that did this ended unexpectedly.",
+                hint="Try again; what has arrived is not moved a second time.",
+            )
+            self._end(transfer_id, state=TransferState.FAILED, error=died)
+            return
+        entry.job = None
+        if entry.transfer.state is TransferState.PAUSED:
+            return
+        self._start(entry, notice=self.tr("Its helper ended unexpectedly; it goes on in a new one."))
+
+    @Slot(object)
+    def _on_jobs_restored(self, restored: tuple[Restored, ...]) -> None:
+        for one in restored:
+            self._restore_one(one)
+
+    @Slot(object, object)
+    def _on_swept(self, recipe: Recipe, items: tuple[ItemRecord, ...]) -> None:
+        """Remove what a cancelled transfer left at its target."""
+        if not items:
+            return
+        job = self._runner.new_job(None, partial(_sweep, recipe, items, self._spec_source), recipe.connection_ids)
+        self._sweeps.append(job)
+        job.finished.connect(self._on_sweep_finished, Qt.ConnectionType.QueuedConnection)
+        self._runner.submit(job, Lane.BROWSE)
+
+    @Slot()
+    def _on_sweep_finished(self) -> None:
+        self._sweeps = [job for job in self._sweeps if not job.isFinished()]
 
     # -- private -----------------------------------------------------------------------------------------------------
 
-    def _new_transfer(
-        self, kind: TransferKind, names: tuple[str, ...], folder: RemotePath | None, *, local_folder: str = ""
-    ) -> Transfer:
-        return Transfer(next(self._ids), kind, names, folder, local_folder)
-
-    def _add(
-        self,
-        transfer: Transfer,
-        make_job: Callable[[], Job],
-        connection_ids: tuple[str, ...],
-        changes: tuple[RemotePath, ...],
-        lane: Lane = Lane.TRANSFER,
-    ) -> int:
-        job = self._new_job(transfer.transfer_id, make_job, connection_ids)
-        entry = _Entry(transfer, make_job, connection_ids, changes, lane, job, SpeedMeter(self._clock), {})
+    def _add(self, recipe: Recipe) -> int:
+        transfer = recipe.transfer(next(self._ids))
+        entry = _Entry(transfer, recipe, SpeedMeter(self._clock))
         self._entries[transfer.transfer_id] = entry
+        if self._store is not None:
+            entry.row = self._store.add(recipe)
         self.transfer_added.emit(transfer)
-        self._runner.submit(job, lane)
+        self._start(entry)
         return transfer.transfer_id
 
-    def _new_job(self, transfer_id: int, make_job: Callable[[], Job], connection_ids: tuple[str, ...]) -> JobThread:
-        job = self._runner.new_job(transfer_id, make_job, connection_ids)
+    def _restore_one(self, restored: Restored) -> None:
+        record, recipe = restored.record, restored.recipe
+        if any(entry.row is not None and _is_row(entry.row, record.job_id) for entry in self._entries.values()):
+            return  # it was added in this very run
+        row: Future[int] = Future()
+        row.set_result(record.job_id)
+        transfer = replace(
+            recipe.transfer(next(self._ids)),
+            journal_id=record.job_id,
+            added_utc=record.added_utc,
+            progress=record.progress or Progress(),
+            report=record.report,
+            error=record.error,
+            failures=record.report.failures if record.report is not None else (),
+            state=_STATES.get(record.state, TransferState.WAITING),
+        )
+        entry = _Entry(transfer, recipe, SpeedMeter(self._clock), row=row)
+        was_running = record.state is JobState.RUNNING or (record.state is JobState.WAITING and not recipe.is_resumed)
+        if was_running and not recipe.is_resumed:
+            interrupted = StorageError(
+                self.tr("This was interrupted when the program ended."),
+                hint=self.tr("Look what was done, then try again."),
+            )
+            entry.transfer = replace(transfer, state=TransferState.FAILED, error=interrupted)
+        self._entries[transfer.transfer_id] = entry
+        self.transfer_added.emit(entry.transfer)
+        if not entry.transfer.state.is_final and entry.transfer.state is not TransferState.PAUSED:
+            self._start(entry)
+
+    def _start(self, entry: _Entry, *, notice: str = "") -> None:
+        """Let it run as soon as its lane has room."""
+        self._stop_timer(entry)
+        transfer_id = entry.transfer.transfer_id
+        entry.speed = SpeedMeter(self._clock)
+        entry.job = self._new_job(transfer_id, entry)
+        self._change(entry, state=TransferState.WAITING, rate_bytes_per_s=0.0, remaining_s=None, notice=notice)
+        self._note(entry, JobState.WAITING)
+        self._runner.submit(entry.job, entry.lane)
+        self._runner.arrange(entry.lane, list(self._entries))
+        self._share_limits()
+
+    def _new_job(self, transfer_id: int, entry: _Entry) -> JobThread:
+        make_job = partial(entry.recipe.make, self._spec_source)
+        journal = None
+        if self._store is not None and entry.recipe.is_resumed:
+            journal = partial(self._store.place_of, entry.row)
+        job = self._runner.new_job(transfer_id, make_job, entry.recipe.connection_ids, journal)
         queued = Qt.ConnectionType.QueuedConnection
         job.event_received.connect(self._on_event_received, queued)
         job.question_asked.connect(self._on_question_asked, queued)
         job.job_finished.connect(self._on_job_finished, queued)
         job.job_failed.connect(self._on_job_failed, queued)
         job.job_cancelled.connect(self._on_job_cancelled, queued)
+        job.helper_died.connect(self._on_helper_died, queued)
         return job
 
+    def _wait_for_network(self, entry: _Entry, error: StorageError) -> None:
+        """Try again later, for as long as it takes."""
+        entry.losses += 1
+        wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (entry.losses - 1))
+        entry.job = None
+        notice = self.tr("%1 Trying again in %2 s.").replace("%1", error.message).replace("%2", str(wait_s))
+        self._withdraw_prompts(entry)
+        if entry.transfer.state is TransferState.PAUSED:
+            return
+        self._change(entry, state=TransferState.WAITING, rate_bytes_per_s=0.0, remaining_s=None, notice=notice)
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.timeout.connect(partial(self.resume, entry.transfer.transfer_id))
+        timer.start(wait_s * 1000)
+        entry.timer = timer
+
+    def _stop_timer(self, entry: _Entry) -> None:
+        if entry.timer is not None:
+            entry.timer.stop()
+            entry.timer.deleteLater()
+            entry.timer = None
+
+    def _share_limits(self) -> None:
+        """Give each running transfer its share of the speed."""
+        running = [
+            entry
+            for entry in self._entries.values()
+            if entry.job is not None
+            and not entry.transfer.state.is_final
+            and entry.transfer.state is not TransferState.PAUSED
+            and not self._runner.is_waiting(entry.job)
+        ]
+        share = max(1, len(running))
+        for entry in running:
+            if entry.job is not None:
+                entry.job.set_pace(
+                    PaceLimits(
+                        up_bytes_per_s=None if self._up_limit is None else max(1, self._up_limit // share),
+                        down_bytes_per_s=None if self._down_limit is None else max(1, self._down_limit // share),
+                    )
+                )
+
     def _change(self, entry: _Entry, **changes: object) -> None:
+        was = entry.transfer.state
+        if entry.transfer.journal_id is None and entry.row is not None and entry.row.done():
+            changes["journal_id"] = None if entry.row.exception() is not None else entry.row.result()
+        if changes.get("state") is TransferState.RUNNING:
+            changes.setdefault("notice", "")
         entry.transfer = replace(entry.transfer, **changes)  # type: ignore[arg-type]  # names are those of Transfer
+        if entry.transfer.state is TransferState.RUNNING and was in (TransferState.WAITING, TransferState.PREPARING):
+            self._note(entry, JobState.RUNNING)
+            self._share_limits()
         self.transfer_changed.emit(entry.transfer)
+
+    def _note(self, entry: _Entry, state: JobState) -> None:
+        if self._store is not None and entry.row is not None:
+            transfer = entry.transfer
+            progress = replace(transfer.progress, failures=(), running=())
+            self._store.note(entry.row, state, progress=progress, report=transfer.report, error=transfer.error)
 
     def _end(self, transfer_id: int, **changes: object) -> None:
         entry = self._entries.get(transfer_id)
         if entry is None or entry.transfer.state.is_final:
             return
         self._withdraw_prompts(entry)
-        self._change(entry, rate_bytes_per_s=0.0, remaining_s=None, **changes)
+        self._stop_timer(entry)
+        self._change(entry, rate_bytes_per_s=0.0, remaining_s=None, notice="", **changes)
+        self._note(entry, _JOB_STATES[entry.transfer.state])
+        if entry.transfer.state is TransferState.CANCELLED and self._store is not None and entry.row is not None:
+            self._store.unfinished(entry.row, partial(self._swept.emit, entry.recipe))
+        self._share_limits()
         self.transfer_ended.emit(entry.transfer)
-        for folder in entry.changes:
+        for folder in entry.recipe.changed_folders():
             self.folder_changed.emit(folder)
 
     def _withdraw_prompts(self, entry: _Entry) -> None:
@@ -323,36 +589,32 @@ class TransferQueue(QObject):
             self.prompt_withdrawn.emit(entry.transfer.transfer_id, question_id)
 
 
-@dataclass(frozen=True, slots=True)
-class _CopyMaker:
-    """Makes a copy job of two connections on the job's own thread."""
-
-    spec_source: SpecSource
-    connection_id: str
-    sources: tuple[RemotePath, ...]
-    target: RemotePath
-    policy: ConflictPolicy
-    move: bool
-    rename_to: str
-
-    def __call__(self) -> Job:
-        spec, target_spec = self.spec_source(self.connection_id), self.spec_source(self.target.connection_id)
-        sources = _as_sources(self.sources)
-        return Copy(spec, sources, target_spec, self.target.path, self.move, self.policy, self.rename_to)
+_JOB_STATES = {
+    TransferState.DONE: JobState.DONE,
+    TransferState.INCOMPLETE: JobState.INCOMPLETE,
+    TransferState.FAILED: JobState.FAILED,
+    TransferState.CANCELLED: JobState.CANCELLED,
+}
+_STATES = {
+    JobState.PAUSED: TransferState.PAUSED,
+    JobState.DONE: TransferState.DONE,
+    JobState.INCOMPLETE: TransferState.INCOMPLETE,
+    JobState.FAILED: TransferState.FAILED,
+    JobState.CANCELLED: TransferState.CANCELLED,
+}
 
 
-def _download(
-    own: tuple[RemotePath, ...], destination: str, policy: ConflictPolicy, rename_to: str, spec: ConnectionSpec
-) -> Job:
-    return Download(spec, _as_sources(own), destination, policy, rename_to)
+def _is_row(row: Future[int], job_id: int) -> bool:
+    return row.done() and row.exception() is None and row.result() == job_id
 
 
-def _delete(own: tuple[RemotePath, ...], spec: ConnectionSpec) -> Job:
-    return Delete(spec, _as_sources(own))
-
-
-def _as_sources(paths: tuple[RemotePath, ...]) -> tuple[Source, ...]:
-    return tuple(Source(path.path, path.is_folder) for path in paths)
+def _sweep(recipe: Recipe, items: tuple[ItemRecord, ...], spec_source: SpecSource) -> Job:
+    """The job that removes what is left of these items."""
+    if recipe.kind is TransferKind.DOWNLOAD:
+        parts = tuple(item.token.partition(":")[2] for item in items)
+        return CleanUp(None, local_parts=tuple(part for part in parts if part), confirmed=True)
+    spec = spec_source(recipe.target_connection_id or recipe.connection_id)
+    return CleanUp(spec, tuple(IncompleteUpload(item.place, item.token) for item in items), confirmed=True)
 
 
 def _by_connection(paths: tuple[RemotePath, ...]) -> dict[str, tuple[RemotePath, ...]]:
@@ -360,7 +622,3 @@ def _by_connection(paths: tuple[RemotePath, ...]) -> dict[str, tuple[RemotePath,
     for path in paths:
         grouped[path.connection_id] = (*grouped.get(path.connection_id, ()), path)
     return grouped
-
-
-def _title(paths: tuple[RemotePath, ...]) -> tuple[str, ...]:
-    return tuple(path.name for path in paths)

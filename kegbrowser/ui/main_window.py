@@ -184,9 +184,14 @@ class MainWindow(QMainWindow):
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         box.setIcon(QMessageBox.Icon.Question)
         box.setWindowTitle(self.tr("Quit"))
-        box.setText(self.tr("Transfers are still running. Stop them and quit?"))
-        box.setInformativeText(self.tr("Files that are complete stay; a file in the middle is not kept."))
-        stop = box.addButton(self.tr("Stop and Quit"), QMessageBox.ButtonRole.DestructiveRole)
+        box.setText(self.tr("Transfers are still running. Quit all the same?"))
+        if self._queue.would_lose():
+            box.setInformativeText(
+                self.tr("A deletion or a rename in the middle stops where it is; all else goes on at the next start.")
+            )
+        else:
+            box.setInformativeText(self.tr("They go on where they are when Kegbrowser starts again."))
+        stop = box.addButton(self.tr("Quit"), QMessageBox.ButtonRole.DestructiveRole)
         box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
         stop.clicked.connect(self._on_quit_confirmed)
         box.open()

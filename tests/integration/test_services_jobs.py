@@ -225,7 +225,9 @@ class LateHelper(HelperHandle):
     def is_alive(self) -> bool:
         return True
 
-    def run(self, job: Job) -> Iterator[HappenedInJob | AskedByJob | JobEnded]:
+    def run(
+        self, job: Job, journal: object = None, pace: object = None
+    ) -> Iterator[HappenedInJob | AskedByJob | JobEnded]:
         self.begun.set()
         assert self.go_on.wait(10)
         yield AskedByJob(0, 0, DeleteQuestion(("a",), 1, Counted(1, 0, 0), can_be_undone=None))
