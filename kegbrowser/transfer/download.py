@@ -14,7 +14,7 @@ from kegbrowser.transfer.conflicts import SAME_TIME, Action, Clash, Existing
 from kegbrowser.transfer.context import JobContext
 from kegbrowser.transfer.digesting import Hasher, best_of
 from kegbrowser.transfer.events import JobReport
-from kegbrowser.transfer.fetching import Fetch, changed, range_bytes_for
+from kegbrowser.transfer.fetching import Fetch, changed, part_bytes_for
 from kegbrowser.transfer.jobs import Download
 from kegbrowser.transfer.local_errors import local_errors
 from kegbrowser.transfer.local_tree import LocalTree, existing_at
@@ -139,17 +139,21 @@ class Downloader:
     def _fetch(self, move: Move, progress: FileProgress) -> Arrived | None:
         """Fetch the file once, whole; None if its user would rather keep what is there by now."""
         work, file, size = self._work, move.file, move.file.size or 0
-        range_bytes, old_path = _grid(move.record, size, work.tuning)
-        part = PartFile(move.place, overwrite=move.overwrite, resumed=old_path)
+        part_bytes, old_path = _grid(move.record, size, work.tuning)
+
+        def note(path: str) -> None:
+            work.journal.begin(move.item, f"{range_bytes}:{path}", move.place)
+
+        part = PartFile(move.place, overwrite=move.overwrite, resumed=old_path, before_create=note)
         try:
             part.reserve(size, work.stop.check)
             held = {}
             if part.is_resumed and move.record is not None and move.record.mark == mark_of(file):
                 noted = work.journal.parts(move.item)
-                held = held_parts(noted, range_bytes, size, part.read_at, work.stop.check)
-            if not held:
-                work.journal.begin(move.item, f"{range_bytes}:{part.path}", move.place)
-            proof = Fetch(work, self._storage, part, file, move.item, held, range_bytes, progress).run()
+                held = held_parts(noted, part_bytes, size, part.read_at, work.stop.check)
+            if part.is_resumed and not held:
+                note(part.path)
+            proof = Fetch(work, self._storage, part, file, move.item, held, part_bytes, progress).run()
             return self._publish(part, move, proof)
         except Cancelled:
             self._let_go(part, move, keep=work.keeps)
@@ -242,7 +246,7 @@ def _grid(record: ItemRecord | None, size: int, tuning: Tuning) -> tuple[int, st
         length, _colon, path = record.token.partition(":")
         if length.isdigit() and int(length) > 0 and path:
             return int(length), path
-    return range_bytes_for(size, tuning), ""
+    return part_bytes_for(size, tuning), ""
 
 
 def _is_of_time(existing: Existing, file: FoundFile) -> bool:

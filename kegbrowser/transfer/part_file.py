@@ -40,6 +40,7 @@ class PartFile:
         target: where it will be; its folder is there.
         overwrite: what is there is to be replaced; the new file gets its permissions, from the first byte on.
         resumed: path of a part file of an earlier run, in the same folder; if it is still there, it is gone on with.
+        before_create: is given the path of a new part file right before it is made, so that a crash leaves none unknown.
 
     Attributes:
         is_resumed: it is the one of the earlier run.
@@ -48,9 +49,17 @@ class PartFile:
         PermissionDenied, QuotaExceeded, InvalidName: as the disk says, naming the target.
     """
 
-    def __init__(self, target: str, *, overwrite: bool = False, resumed: str = "") -> None:
+    def __init__(
+        self,
+        target: str,
+        *,
+        overwrite: bool = False,
+        resumed: str = "",
+        before_create: Callable[[str], None] | None = None,
+    ) -> None:
         self.target = target
         self.is_resumed = False
+        self._before_create = before_create
         folder, name = os.path.split(target)
         flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         with local_errors("save", target):
@@ -75,12 +84,17 @@ class PartFile:
         ending = f".{secrets.token_hex(4)}{PART_ENDING}"
         self.path = os.path.join(folder, shortened(f".{name}", ending, max_bytes=MAX_NAME_BYTES))
         try:
-            self._fd = os.open(self.path, flags, mode)
+            self._open_new(flags, mode)
         except OSError as exc:
             if exc.errno != errno.ENAMETOOLONG:
                 raise
             self.path = os.path.join(folder, ending)  # a disk that takes less than most
-            self._fd = os.open(self.path, flags, mode)
+            self._open_new(flags, mode)
+
+    def _open_new(self, flags: int, mode: int) -> None:
+        if self._before_create is not None:
+            self._before_create(self.path)
+        self._fd = os.open(self.path, flags, mode)
 
     def reserve(self, size_bytes: int, check: Callable[[], None]) -> None:
         """Make sure of the space before anything is moved.

@@ -15,7 +15,7 @@ from kegbrowser.transfer.journal.schema import STATE_CODES, first_id
 from kegbrowser.transfer.journal.values import error_to_text
 from kegbrowser.transfer.records import ItemEnd, ItemState, SourceMark
 
-ROWS = (8, 64, 512, 2048)
+ROWS = (8, 64, 512)
 """Rows that a statement takes; the rest is filled with NULLs. Few sizes, so that each is prepared once."""
 
 _PLANNED = STATE_CODES[ItemState.PLANNED]
@@ -39,13 +39,21 @@ class _Note:
         "token",
     )
 
-    def __init__(self) -> None:
-        self.is_new = False
-        self.source: str | None = None
-        self.place: str | None = None
-        self.mark: SourceMark | None = None
-        self.overwrite: bool | None = None
-        self.state: int | None = None
+    def __init__(
+        self,
+        source: str | None = None,
+        place: str | None = None,
+        mark: SourceMark | None = None,
+        overwrite: bool | None = None,
+        state: int | None = None,
+        is_new: bool = False,
+    ) -> None:
+        self.is_new = is_new
+        self.source = source
+        self.place = place
+        self.mark = mark
+        self.overwrite = overwrite
+        self.state = state
         self.token: str | None = None
         self.proof: Proof | None = None
         self.error: str | None = None
@@ -74,11 +82,15 @@ class Batch:
 
     def plan(self, item: int, source: str, place: str, mark: SourceMark, *, overwrite: bool, is_new: bool) -> None:
         """It is to be moved; its token and parts stay."""
+        self._sources.add(source)
+        if is_new:  # nothing was said of it before
+            self.notes[item] = _Note(source, place, mark, overwrite, _PLANNED, is_new=True)
+            self.calls += 1
+            self.count += 1
+            return
         note = self._of(item)
-        note.is_new = note.is_new or is_new
         note.source, note.place, note.mark, note.overwrite = source, place, mark, overwrite
         note.state, note.proof, note.error = _PLANNED, None, None
-        self._sources.add(source)
 
     def begin(self, item: int, token: str, place: str) -> None:
         """It is being moved, from its beginning."""
@@ -111,6 +123,18 @@ class Batch:
         return note
 
 
+class _Rows:
+    """A batch as the values of rows, one after the other."""
+
+    __slots__ = ("dropped", "known", "new", "parts")
+
+    def __init__(self) -> None:
+        self.new: list[object] = []
+        self.known: list[object] = []
+        self.dropped: list[object] = []
+        self.parts: list[object] = []
+
+
 class BatchWriter:
     """Writes batches of one job. One thread. It opens the file when it first writes."""
 
@@ -128,12 +152,12 @@ class BatchWriter:
         """
         if self._connection is None:
             self._connection = connect(self._path)
-        try:
-            with transaction(self._connection) as connection:
-                self._write(connection, batch)
-        except sqlite3.Error:
-            self._proofs.clear()  # those of this batch were not kept
-            raise
+        rows = self._rows(self._connection, batch)  # before the transaction: others may write meanwhile
+        with transaction(self._connection) as connection:
+            _run(connection, _INSERT, 12, rows.new)
+            _run(connection, _UPDATE, 10, rows.known)
+            _run(connection, _DROP_PARTS, 1, rows.dropped)
+            _run(connection, _ADD_PARTS, 5, rows.parts)
 
     def close(self) -> None:
         """Close the file."""
@@ -141,12 +165,9 @@ class BatchWriter:
             with suppress(sqlite3.Error):
                 self._connection.close()
 
-    def _write(self, connection: sqlite3.Connection, batch: Batch) -> None:
+    def _rows(self, connection: sqlite3.Connection, batch: Batch) -> _Rows:
         first = first_id(self._job_id)
-        new: list[object] = []
-        known: list[object] = []
-        dropped: list[object] = []
-        parts: list[object] = []
+        rows = _Rows()
         for item, note in batch.notes.items():
             item_id = first + item
             mark = note.mark
@@ -155,18 +176,15 @@ class BatchWriter:
             proof = None if note.proof is None else self._proof_id(connection, note.proof)
             if note.is_new and note.source is not None and mark is not None:
                 row = (self._job_id, encode(note.source), place, mark.size, mark.modified_us, encode(mark.tag))
-                new += (item_id, *row, note.overwrite, note.state, token or b"", proof, note.error)
+                rows.new += (item_id, *row, note.overwrite, note.state, token or b"", proof, note.error)
             elif note.state is not None:
                 marked = (None, None, None) if mark is None else (mark.size, mark.modified_us, encode(mark.tag))
-                known += (item_id, place, *marked, note.overwrite, note.state, token, proof, note.error)
+                rows.known += (item_id, place, *marked, note.overwrite, note.state, token, proof, note.error)
             if note.drops_parts and not note.is_new:
-                dropped.append(item_id)
+                rows.dropped.append(item_id)
             for part in (note.parts or {}).values():
-                parts += (item_id, part.number, part.size, part.crc32, encode(part.tag))
-        _run(connection, _INSERT, 12, new)
-        _run(connection, _UPDATE, 10, known)
-        _run(connection, _DROP_PARTS, 1, dropped)
-        _run(connection, _ADD_PARTS, 5, parts)
+                rows.parts += (item_id, part.number, part.size, part.crc32, encode(part.tag))
+        return rows
 
     def _proof_id(self, connection: sqlite3.Connection, proof: Proof) -> int:
         known = self._proofs.get(proof)

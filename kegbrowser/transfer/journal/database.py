@@ -152,12 +152,10 @@ def _prepare(path: Path) -> str:
 
 
 def _migrate(path: Path) -> None:
-    if not path.exists():
+    is_new = not path.exists()
+    if is_new:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE))
-    is_new = path.stat().st_size == 0
     with closing(sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None)) as connection:
-        if is_new:
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             raise JournalFailed(
@@ -172,9 +170,13 @@ def _migrate(path: Path) -> None:
                 version += 1
                 connection.execute(f"PRAGMA user_version = {version}")
         for table in ("jobs", "items", "parts", "blocks", "proofs"):
-            connection.execute(
-                f"SELECT * FROM {table} LIMIT 1"
-            ).fetchall()  # touches its pages; all of it would take long
+            connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchall()  # all of it would take too long
+    if is_new and hasattr(os, "O_DIRECTORY"):
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)  # else a power cut may take the name of the new file
+        finally:
+            os.close(folder)
 
 
 def _set_aside(path: Path) -> str:

@@ -50,12 +50,13 @@ class SqliteJobJournal:
         self._job_id = job_id
         self._file_lock = lock
         self._reading = threading.RLock()
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.Lock())
         self._next = Batch()
         self._writing = Batch()
         self._said = 0
         self._written = 0
-        self._failures = 0
+        self._attempts = 0
+        self._failed_attempt = 0
         self._error: JournalFailed | None = None
         self._is_urgent = False
         self._is_closing = False
@@ -155,13 +156,13 @@ class SqliteJobJournal:
 
     def _number_of(self, source: str) -> int | None:
         """The number that a source has already."""
+        may_be_of_this_run = self._seen.add(source)
         if source in self._found:
             record = self._found.pop(source)
-        elif self.is_resumed or source in self._seen:
+        elif self.is_resumed or may_be_of_this_run:
             record = self._look_up(source)
         else:
-            record = None
-        self._seen.add(source)
+            return None
         return None if record is None else record.item
 
     def _look_up(self, source: str) -> ItemRecord | None:
@@ -194,10 +195,10 @@ class SqliteJobJournal:
             self._changed.wait()
 
     def _wait_written(self) -> None:
-        """Wait until all that was said so far is on disk, or the disk has refused it since."""
-        said, failures = self._said, self._failures
+        """Wait until all that was said so far is on disk, or a later attempt to write it has failed."""
+        said, attempts = self._said, self._attempts
         while self._written < said:
-            if self._failures != failures or self._is_closing:
+            if self._failed_attempt > attempts or self._is_closing:
                 self._raise_error()
             if not self._thread.is_alive():
                 raise JournalFailed("The list of transfers is closed.")
@@ -217,21 +218,30 @@ class SqliteJobJournal:
             while self._take_batch():
                 error = self._write_with_patience(writer)
                 with self._changed:
-                    self._error = error
                     if error is None:
                         self._written += self._writing.calls
                         self._writing = Batch()
-                    else:
-                        self._failures += 1
-                        log.warning("Job %s: %s", self._job_id, error)
-                        if self._is_closing:
-                            return
-                    self._changed.notify_all()
+                    self._settle_error(error)
+                    if error is not None and self._is_closing:
+                        return
+        except Exception as exc:
+            # The outermost frame of a worker: a fault of ours fails the job, and does not leave it waiting for ever.
+            log.exception("The journal's thread failed by a fault of the program")
+            kind = type(exc).__name__
+            with self._changed:
+                self._settle_error(JournalFailed(f"The list of transfers failed by a fault in the program ({kind})."))
         finally:
             with self._changed:
                 self._is_closing = True
                 self._changed.notify_all()
             writer.close()
+
+    def _settle_error(self, error: JournalFailed | None) -> None:
+        self._error = error
+        if error is not None:
+            self._failed_attempt = self._attempts
+            log.warning("Job %s: %s", self._job_id, error)
+        self._changed.notify_all()
 
     def _take_batch(self) -> bool:
         """Wait until there is something to write; False when all is written and nothing more will come."""
@@ -250,6 +260,7 @@ class SqliteJobJournal:
                     self._changed.wait(left_s)
                 self._writing, self._next = self._next, Batch()
             self._is_urgent = False
+            self._attempts += 1
             self._changed.notify_all()
             return self._writing.calls > 0
 

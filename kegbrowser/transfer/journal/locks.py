@@ -79,9 +79,16 @@ class FileLock:
             if not self._is_held:
                 return
             self._is_held = False
-            with suppress(OSError):  # an open file cannot be removed on Windows: an empty one stays
-                self._path.unlink()
-            os.close(self._handle)
+            if sys.platform == "win32":
+                os.close(
+                    self._handle
+                )  # an open file cannot be removed there, nor one that somebody else has locked by now
+                with suppress(OSError):
+                    self._path.unlink()
+            else:
+                with suppress(OSError):
+                    self._path.unlink()
+                os.close(self._handle)
 
 
 def owner_path(folder: Path, name: str) -> Path:

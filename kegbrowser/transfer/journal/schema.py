@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from kegbrowser.transfer.records import ItemState
 
-BLOCK_ITEMS = 1024
+BLOCK_ITEMS = 256
 """Items are counted by state in blocks of this many, so that any row of a filtered list is found without reading the others."""
 
 ITEM_BITS = 32

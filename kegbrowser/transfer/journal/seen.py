@@ -11,21 +11,15 @@ class Seen:
     def __init__(self) -> None:
         self._bits = bytearray(0)
 
-    def __contains__(self, text: str) -> bool:
-        if not self._bits:
-            return False
-        first, second = _places(text)
-        return bool(self._bits[first >> 3] & 1 << (first & 7) and self._bits[second >> 3] & 1 << (second & 7))
-
-    def add(self, text: str) -> None:
-        """Remember a text."""
+    def add(self, text: str) -> bool:
+        """Remember a text; whether it may have been seen before."""
         if not self._bits:
             self._bits = bytearray(BITS // 8)
-        first, second = _places(text)
-        self._bits[first >> 3] |= 1 << (first & 7)
-        self._bits[second >> 3] |= 1 << (second & 7)
-
-
-def _places(text: str) -> tuple[int, int]:
-    number = hash(text)
-    return number % BITS, (number >> 25) % BITS
+        bits, number = self._bits, hash(text)
+        first, second = number % BITS, (number >> 25) % BITS
+        one, other = bits[first >> 3], bits[second >> 3]
+        if one >> (first & 7) & 1 and other >> (second & 7) & 1:
+            return True
+        bits[first >> 3] = one | 1 << (first & 7)
+        bits[second >> 3] |= 1 << (second & 7)
+        return False

@@ -13,11 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kegbrowser.backends.errors import FileNotFoundInStorageError, StorageError
+from kegbrowser.backends.errors import Cancelled, FileNotFoundInStorageError, StorageError
 from kegbrowser.transfer.cancel import CancelToken
 from kegbrowser.transfer.events import JobReport, Progress
 from kegbrowser.transfer.journal.database import connect, journal_errors, prepare, transaction
-from kegbrowser.transfer.journal.items import PAGE_ITEMS, ItemReader, decode, remove_slice, reset_failed
+from kegbrowser.transfer.journal.items import PAGE_ITEMS, ItemReader, decode, remove_slice, reset_failed, shrink
 from kegbrowser.transfer.journal.job_journal import SqliteJobJournal
 from kegbrowser.transfer.journal.locks import FileLock, is_alive, job_path, owner_path
 from kegbrowser.transfer.journal.values import (
@@ -46,6 +46,9 @@ ORPHAN_WAIT_S = 8.0
 
 REMOVE_ITEMS = 2000
 """Items that are removed in one transaction: some 20 ms, in which no job can write."""
+
+REMOVE_PAUSE_S = 0.02
+"""Between two such transactions the jobs have their turn: SQLite gives none by itself."""
 
 _COLUMNS = "job_id, kind, recipe, state, added_us, started_us, ended_us, progress, report, error, owner"
 
@@ -304,12 +307,14 @@ class Journal:
         )
         with self._reads() as connection:
             rows = connection.execute(select).fetchall()
-        too_many, items = [], 0
+            (is_unclean,) = connection.execute("SELECT EXISTS (SELECT * FROM jobs WHERE is_removed)").fetchone()
+        too_many: list[int] = []
+        items = 0
         for place, (job_id, count) in enumerate(rows):
             items += count
             if place >= keep or (items > keep_items and place > 0):
                 too_many.append(job_id)
-        if too_many:
+        if too_many or is_unclean:
             self._remove(too_many)
 
     def wait_removed(self) -> None:
@@ -339,13 +344,15 @@ class Journal:
                     if lock is None:
                         continue  # its helper is still at it; the next removal takes this along
                     try:
-                        while not self._closing.is_cancelled and not remove_slice(connection, job_id, REMOVE_ITEMS):
-                            pass
+                        while not remove_slice(connection, job_id, REMOVE_ITEMS):
+                            self._closing.wait(REMOVE_PAUSE_S)
                     finally:
                         lock.release()
-                connection.execute("PRAGMA incremental_vacuum").fetchall()
+                shrink(connection)
             finally:
                 connection.close()
+        except Cancelled:
+            return  # the next removal goes on
         except (sqlite3.Error, OSError) as exc:
             log.warning("Removed transfers are still in the journal: %s", exc)  # the next removal tries again
 
