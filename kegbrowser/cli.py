@@ -9,7 +9,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kegbrowser import __version__
@@ -31,6 +31,7 @@ exit status:
   0  all is done              1  some items failed         2  the command cannot be understood
   3  not found                4  denied, or not signed in  5  no connection
   130  cancelled (Ctrl+C)
+"check" and --verify: 0 if all is the same, 1 if anything differs, is missing or is too much.
 """
 
 
@@ -167,18 +168,20 @@ def _parser() -> argparse.ArgumentParser:
         "urls", nargs="+", metavar="URL", help="the last one: a local folder, or a new name for one source (.)"
     )
     _add_recursive(get, "folders with all that is in them")
-    _add_policy(get)
+    _add_transfer(get)
+    _add_verify(get)
     put = add("put", "upload files")
     put.add_argument("paths", nargs="+", metavar="FILE")
     put.add_argument("target", metavar="URL", help='ends in "/" for a folder, else it is the new name')
     _add_recursive(put, "folders with all that is in them")
-    _add_policy(put)
+    _add_transfer(put)
+    _add_verify(put)
     for verb, text in (("cp", "copy between remote places"), ("mv", "move or rename remote files")):
         both = add(verb, text)
         both.add_argument("urls", nargs="+", metavar="URL")
         both.add_argument("target", metavar="TARGET", help='a URL: ends in "/" for a folder, else it is the new name')
         _add_recursive(both, "folders with all that is in them")
-        _add_policy(both)
+        _add_transfer(both)
     rm = add("rm", "delete files")
     rm.add_argument("urls", nargs="+", metavar="URL")
     _add_recursive(rm, "folders with all that is in them")
@@ -186,8 +189,48 @@ def _parser() -> argparse.ArgumentParser:
     mkdir = add("mkdir", "make folders")
     mkdir.add_argument("urls", nargs="+", metavar="URL")
     mkdir.add_argument("-p", "--parents", action="store_true", help="make missing parents; an existing folder is fine")
+    _add_proofs(add)
+    cleanup = add("cleanup", "remove what unfinished transfers left behind")
+    cleanup.add_argument("places", nargs="+", metavar="PLACE", help="a URL for uploads, a local folder for downloads")
+    cleanup.add_argument(
+        "--older-than",
+        type=int,
+        default=60,
+        metavar="MINUTES",
+        help="ask about what is younger, or of unknown age (60)",
+    )
+    cleanup.add_argument("-f", "-y", "--yes", action="store_true", help="do not ask")
+    cleanup.add_argument("-n", "--dry-run", action="store_true", help="only show what there is")
     add("connections", "list the saved connections")
     return parser
+
+
+def _add_proofs(add: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    check = add("check", "compare a remote place with a local one, or a folder with a manifest")
+    check.add_argument("places", nargs="+", metavar="PLACE", help="a URL and a local path; with --manifest only one")
+    check.add_argument(
+        "-m", "--manifest", metavar="FILE", help="a list of SHA-256 sums or CSV, as “manifest” writes it"
+    )
+    check.add_argument("--read", action="store_true", help="read files whole where the storage has no checksum of them")
+    check.add_argument(
+        "--ignore-extra",
+        action="store_true",
+        help="what is only in the local folder, or not in the manifest, does not count",
+    )
+    manifest = add("manifest", "list the SHA-256 sums of all files in a folder")
+    manifest.add_argument("folder", metavar="FOLDER", help="a URL or a local folder")
+    manifest.add_argument("-o", "--output", metavar="FILE", help="the file to write (standard output)")
+    manifest.add_argument(
+        "--format", choices=("sha256", "csv"), default="sha256", help="as sha256sum(1) has it, or CSV (sha256)"
+    )
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="compare everything again when it is done, by the storage's checksum or by reading it",
+    )
 
 
 def _common_options() -> argparse.ArgumentParser:
@@ -213,10 +256,23 @@ def _add_recursive(parser: argparse.ArgumentParser, help_text: str) -> None:
     parser.add_argument("-r", "-R", "--recursive", action="store_true", help=help_text)
 
 
-def _add_policy(parser: argparse.ArgumentParser) -> None:
+def _add_transfer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
+        "--on-clash",
         "--policy",
-        choices=("ask", "overwrite", "overwrite-if-newer", "skip", "rename"),
+        dest="policy",
+        choices=("ask", "overwrite", "overwrite-if-newer", "overwrite-if-different", "resume", "skip", "rename"),
         default="ask",
-        help="what to do with a file that is there already (ask)",
+        help="what to do with a file that is there already; resume goes on with a beginning, after comparing it (ask)",
     )
+    parser.add_argument(
+        "--links",
+        choices=("follow-files", "follow", "skip", "recreate"),
+        default="follow-files",
+        help="what to do with symbolic links; follow: those to folders as well (follow-files)",
+    )
+    parser.add_argument("--no-permissions", action="store_true", help="new files get no permissions from their sources")
+    for way in ("up", "down"):
+        parser.add_argument(
+            f"--limit-{way}", default="", metavar="SPEED", help=f"bytes a second {way}, as 500K or 2M (no limit)"
+        )

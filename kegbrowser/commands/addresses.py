@@ -116,6 +116,10 @@ class AddressBook:
         path = text[len(connection.name) + 1 :]
         return Place(self._spec_of(connection), path)
 
+    def is_remote(self, text: str) -> bool:
+        """Whether a word is an address or begins with the name of a saved connection; else it is a local path."""
+        return "://" in text or self._named(text) is not None
+
     def trust(self, error: UnknownHostKey) -> None:
         """Write a host key into the program's own known hosts; connections opened from now on know it."""
         line = f"{error.host} {error.key_type} {error.key_base64}"

@@ -12,8 +12,16 @@ from kegbrowser.backends.registry import ConnectionSpec
 from kegbrowser.commands.addresses import AddressBook
 from kegbrowser.commands.console import Console
 from kegbrowser.commands.running import JobRunner
-from kegbrowser.transfer.events import JobReport, PageListed
-from kegbrowser.transfer.jobs import ConflictPolicy, Describe, Job, ListFolder
+from kegbrowser.transfer.events import JobReport, Leftovers, PageListed
+from kegbrowser.transfer.jobs import (
+    ConflictPolicy,
+    Describe,
+    FindIncomplete,
+    FindLocalParts,
+    Job,
+    LinkPolicy,
+    ListFolder,
+)
 
 _Result = TypeVar("_Result")
 
@@ -30,6 +38,18 @@ class Command:
     @property
     def policy(self) -> ConflictPolicy:
         return ConflictPolicy(self.words.policy)
+
+    @property
+    def links(self) -> LinkPolicy:
+        return LinkPolicy(self.words.links)
+
+    @property
+    def keeps_permissions(self) -> bool:
+        return not self.words.no_permissions
+
+    def find(self, job: FindIncomplete | FindLocalParts) -> Leftovers:
+        """Find what unfinished transfers left behind."""
+        return self._run(job, Leftovers)
 
     def list(self, spec: ConnectionSpec, path: str, on_page: Callable[[PageListed], None]) -> None:
         """Stream one folder."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from kegbrowser.commands.console import Console, counted_text, size_text
 from kegbrowser.commands.outcome import UsageError
+from kegbrowser.transfer.jobs import ConflictPolicy
 from kegbrowser.transfer.questions import (
     Answer,
     ConflictAnswer,
@@ -16,10 +18,15 @@ from kegbrowser.transfer.questions import (
     Question,
 )
 
-_CONFLICT_CHOICES = {
-    "s": ConflictChoice.SKIP,
-    "o": ConflictChoice.OVERWRITE,
-    "r": ConflictChoice.RENAME,
+_ANSWERS = {
+    "s": ConflictAnswer(ConflictChoice.SKIP),
+    "o": ConflictAnswer(ConflictChoice.OVERWRITE),
+    "r": ConflictAnswer(ConflictChoice.RENAME),
+}
+_GO_ON = ConflictAnswer(ConflictChoice.OVERWRITE, policy=ConflictPolicy.RESUME)
+_FOR_ALL = {
+    "N": ConflictAnswer(ConflictChoice.OVERWRITE, policy=ConflictPolicy.OVERWRITE_IF_NEWER),
+    "D": ConflictAnswer(ConflictChoice.OVERWRITE, policy=ConflictPolicy.OVERWRITE_IF_DIFFERENT),
 }
 
 
@@ -54,18 +61,22 @@ class Answerer:
         if not self._console.can_ask:
             raise UsageError(
                 f"“{question.name}” exists already at {question.target}.",
-                hint="Say what to do by --policy overwrite, overwrite-if-newer, skip or rename.",
+                hint="Say what to do by --on-clash (--policy) overwrite, overwrite-if-newer, overwrite-if-different, resume, "
+                "skip or rename.",
             )
         self._console.say(f"“{question.name}” exists already at {question.target}.")
         self._console.say(f"  new:   {_facts(question.source_size, question.source_modified)}")
         self._console.say(f"  there: {_facts(question.target_size, question.target_modified)}")
         prompt = f"[s]kip, [o]verwrite, [r]ename to “{question.suggested_name}”"
-        choices = tuple(_CONFLICT_CHOICES)
+        answers = dict(_ANSWERS)
+        if question.can_resume:
+            prompt += ", [g]o on with it if it is a beginning"
+            answers["g"] = _GO_ON
         if question.more_to_come:
-            prompt += "; capital for all"
-            choices += tuple(letter.upper() for letter in choices)
-        letter = self._console.ask(f"{prompt}?", choices)
-        return ConflictAnswer(_CONFLICT_CHOICES[letter.lower()], for_all=letter.isupper())
+            prompt += "; capital for all, [N]ewer or [D]ifferent ones only"
+            answers |= {letter.upper(): answer for letter, answer in answers.items()} | _FOR_ALL
+        letter = self._console.ask(f"{prompt}?", tuple(answers))
+        return replace(answers[letter], for_all=letter.isupper())
 
 
 def _facts(size: int | None, modified: datetime | None) -> str:

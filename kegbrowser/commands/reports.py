@@ -9,7 +9,7 @@ from kegbrowser.backends.base import ListEntry
 from kegbrowser.commands.addresses import Place
 from kegbrowser.commands.console import size_text
 from kegbrowser.commands.outcome import code_of, hint_of
-from kegbrowser.transfer.events import JobReport
+from kegbrowser.transfer.events import Checked, JobReport
 
 
 def entry_row(root: Place, path: str, entry: ListEntry) -> dict[str, object]:
@@ -79,6 +79,13 @@ def merged(reports: Sequence[JobReport]) -> JobReport:
         sum(report.files_failed for report in reports),
         tuple(failure for report in reports for failure in report.failures),
         ", ".join(dict.fromkeys(report.check for report in reports if report.check)),
+        Checked(
+            sum(report.checked.verified for report in reports),
+            sum(report.checked.size_only for report in reports),
+            sum(report.checked.unverifiable for report in reports),
+        ),
+        next((report.unchecked_reason for report in reports if report.unchecked_reason), ""),
+        sum(report.bytes_resumed for report in reports),
     )
 
 
@@ -92,6 +99,12 @@ def report_row(report: JobReport) -> dict[str, object]:
         "bytes_total": report.bytes_total,
         "bytes_done": report.bytes_done,
         "check": report.check,
+        "checked": {
+            "verified": report.checked.verified,
+            "size_only": report.checked.size_only,
+            "unverifiable": report.checked.unverifiable,
+        },
+        "unchecked_reason": report.unchecked_reason,
         "failures": [
             {
                 "path": failure.path,
@@ -111,7 +124,23 @@ def summary_text(report: JobReport) -> str:
         text += f", {report.files_skipped:,} skipped"
     if report.files_failed:
         text += f", {report.files_failed:,} failed"
-    return f"{text}, checked by {report.check}." if report.check else f"{text}."
+    return f"{text}.{_checks_text(report)}"
+
+
+def _checks_text(report: JobReport) -> str:
+    """How many files were checked, and how; "" if nothing was."""
+    checked = report.checked
+    states = []
+    if checked.verified:
+        states.append(f"{checked.verified:,} verified by {report.check}")
+    if checked.size_only:
+        states.append(f"{checked.size_only:,} compared by size only")
+    if checked.unverifiable:
+        states.append(f"{checked.unverifiable:,} not verifiable here")
+    if not states:
+        return ""
+    reason = f" ({report.unchecked_reason})" if report.unchecked_reason else ""
+    return f" {', '.join(states)}{reason}."
 
 
 def _iso(moment: datetime | None) -> str | None:

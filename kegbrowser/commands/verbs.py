@@ -9,10 +9,13 @@ from kegbrowser.backends.errors import AlreadyExists, FileNotFoundInStorageError
 from kegbrowser.commands.addresses import Place, connection_rows
 from kegbrowser.commands.command import Command
 from kegbrowser.commands.listing import list_tree
-from kegbrowser.commands.outcome import ExitCode, UsageError, code_of_report, sentence_of, worst
-from kegbrowser.commands.reports import entry_lines, entry_row, merged, report_row, summary_text
+from kegbrowser.commands.outcome import ExitCode, UsageError, worst
+from kegbrowser.commands.proving import check, finish_check, make_manifest, verify_sources, verify_uploads
+from kegbrowser.commands.reporting import finish
+from kegbrowser.commands.reports import entry_lines, entry_row
 from kegbrowser.commands.sources import look, needs_recursive, sources_of, target_of
-from kegbrowser.transfer.events import JobReport
+from kegbrowser.commands.speeds import set_limits
+from kegbrowser.commands.sweeping import clean_up
 from kegbrowser.transfer.jobs import Copy, Delete, Download, MakeFolder, Upload
 
 
@@ -50,13 +53,18 @@ def download(command: Command) -> ExitCode:
     if not folder.is_dir():
         raise FileNotFoundInStorageError(f"There is no folder “{folder}”.", hint="Make it first.")
     destination = str(folder.absolute())
-    return _finish(
-        command,
-        [
-            command.transfer(Download(spec, chosen, destination, command.policy, rename_to=name))
-            for spec, chosen in sources.by_connection()
-        ],
-    )
+    set_limits(command)
+    reports = [
+        command.transfer(
+            Download(spec, chosen, destination, command.policy, name, command.links, command.keeps_permissions)
+        )
+        for spec, chosen in sources.by_connection()
+    ]
+    codes = [finish(command, reports)]
+    if command.words.verify:
+        for spec, chosen in sources.by_connection():
+            codes.append(finish_check(command, verify_sources(command, spec, chosen, destination, name)))
+    return worst(codes)
 
 
 def upload(command: Command) -> ExitCode:
@@ -69,8 +77,20 @@ def upload(command: Command) -> ExitCode:
             raise needs_recursive(str(path))
     place = command.book.place(command.words.target)
     folder, name = target_of(command, place, one_name=len(paths) == 1)
-    job = Upload(place.spec, tuple(str(path) for path in paths), folder, command.policy, rename_to=name)
-    return _finish(command, [command.transfer(job)])
+    set_limits(command)
+    job = Upload(
+        place.spec,
+        tuple(str(path) for path in paths),
+        folder,
+        command.policy,
+        name,
+        command.links,
+        command.keeps_permissions,
+    )
+    codes = [finish(command, [command.transfer(job)])]
+    if command.words.verify:
+        codes.append(finish_check(command, verify_uploads(command, place.spec, paths, folder, name)))
+    return worst(codes)
 
 
 def copy(command: Command) -> ExitCode:
@@ -90,7 +110,7 @@ def remove(command: Command) -> ExitCode:
         if place.is_root:
             raise UsageError(f"“{place.name}” is the root of a connection.", hint="Name what is to be deleted in it.")
     sources = sources_of(command, places)
-    return _finish(
+    return finish(
         command,
         [
             command.transfer(Delete(spec, chosen, confirmed=command.words.yes))
@@ -137,6 +157,9 @@ RUN: dict[str, Callable[[Command], ExitCode]] = {
     "mv": move,
     "rm": remove,
     "mkdir": make_folders,
+    "check": check,
+    "manifest": make_manifest,
+    "cleanup": clean_up,
     "connections": list_connections,
 }
 
@@ -145,10 +168,23 @@ def _copy(command: Command, *, move: bool) -> ExitCode:
     sources = sources_of(command, [command.book.place(text) for text in command.words.urls])
     place = command.book.place(command.words.target)
     folder, name = target_of(command, place, one_name=sources.count == 1 and not sources.has_root)
-    return _finish(
+    set_limits(command)
+    return finish(
         command,
         [
-            command.transfer(Copy(spec, chosen, place.spec, folder, move=move, policy=command.policy, rename_to=name))
+            command.transfer(
+                Copy(
+                    spec,
+                    chosen,
+                    place.spec,
+                    folder,
+                    move,
+                    command.policy,
+                    name,
+                    command.links,
+                    command.keeps_permissions,
+                )
+            )
             for spec, chosen in sources.by_connection()
         ],
     )
@@ -168,16 +204,3 @@ def _make_with_parents(command: Command, place: Place) -> None:
             command.runner.run(MakeFolder(place.spec, "/".join(parts[:depth]) + "/"))
         except AlreadyExists:
             continue
-
-
-def _finish(command: Command, reports: Sequence[JobReport]) -> ExitCode:
-    report = merged(reports)
-    for failure in report.failures:
-        command.console.complain(sentence_of(failure.error))
-    if report.files_failed > len(report.failures):
-        command.console.complain(f"{report.files_failed - len(report.failures):,} more failed.")
-    if command.console.as_json:
-        command.console.json_line(report_row(report))
-    else:
-        command.console.note(summary_text(report))
-    return code_of_report(report)
