@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import statistics
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -139,12 +142,13 @@ class Race:
             course.site.make_room(folder)
         target, remote = local / _source(course).name, f"{folder}/{_source(course).name}"
         server = [*course.site.pids, *self._more_pids]
-        server_before = processor_s(server)
         try:
-            begin = time.perf_counter()
-            own_s = self._do(runner, target, remote)
-            wall_s = time.perf_counter() - begin
-            server_s = processor_s(server) - server_before
+            with _alone():
+                server_before = processor_s(server)
+                begin = time.perf_counter()
+                own_s = self._do(runner, target, remote)
+                wall_s = time.perf_counter() - begin
+                server_s = processor_s(server) - server_before
             self._check(target, remote)
         finally:
             shutil.rmtree(local)
@@ -176,6 +180,14 @@ class Race:
             course.site.check_tree(remote, course.tree)
         else:
             course.site.check_file(remote, course.big)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """No other benchmark of this kind measures on this machine meanwhile."""
+    with (Path(tempfile.gettempdir()) / "kegbrowser-benchmark.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _source(course: Course) -> Path:
