@@ -124,12 +124,15 @@ class _Walk:
                     self._tracker.fail(found.path, found.error, was_planned=False)
 
     def _local(self, pair: Pair, parts: tuple[str, ...], *, is_folder: bool) -> str:
-        """Where a download would have put it."""
+        """Where a download would have put it, or from where an upload would have taken it."""
         path = os.path.abspath(pair.local)
         last = len(parts) - 1
         below = parts if pair.source.is_folder and not pair.source.path else parts[1:]
         for index, part in enumerate(below, start=len(parts) - len(below)):
-            path = os.path.join(path, self._names.name_for(path, part, is_folder=is_folder or index < last))
+            mapped = os.path.join(path, self._names.name_for(path, part, is_folder=is_folder or index < last))
+            exact = os.path.join(path, part)
+            is_exact = mapped != exact and _is_one_name(part) and not os.path.lexists(mapped) and os.path.lexists(exact)
+            path = exact if is_exact else mapped
         if self._job.finds_extra:
             self._known.add(hash(path))
         return path
@@ -216,6 +219,13 @@ def local_digest(path: str, algorithm: str, piece_bytes: int, check: Callable[[]
             check()
             hasher.update(piece)
     return hasher.hexdigest()
+
+
+def _is_one_name(part: str) -> bool:
+    """Whether a name of a server stays in the folder it is looked for in."""
+    return part not in ("", os.curdir, os.pardir) and not any(
+        letter in part for letter in ("/", "\0", os.sep, os.altsep or "/")
+    )
 
 
 def _differs(path: str, how: str) -> CheckFailed:
