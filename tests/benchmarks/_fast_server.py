@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from awscrt import checksums
 
 from tests.benchmarks._fast_answers import Answer, FileRange, Request, Storage, answer_azure, answer_s3
-from tests.servers.process import HOST, Server, answers, free_port
+from tests.servers.process import HOST, Server, answers, die_with_parent, free_port
 
 PROCESSES = 3
 BUFFER = 1024 * 1024
@@ -178,6 +178,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
     for _other in range(PROCESSES - 1):
         if os.fork() == 0:
+            die_with_parent()
             break
     storage = Storage(words.folder)
     while True:

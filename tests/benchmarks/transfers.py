@@ -15,6 +15,7 @@ import functools
 import json
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -173,6 +174,7 @@ class Lab:
 
 def main(argv: list[str] | None = None) -> int:
     words = _words(argv)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))  # whatever it started and wrote is removed
     ratios: list[Ratio] = []
     failed = False
     with ExitStack() as stack:

@@ -17,7 +17,7 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from tests.servers.process import HOST, Server, answers, free_port
+from tests.servers.process import HOST, Server, answers, die_with_parent, free_port
 
 PROCESSES = 2
 PIECE = 256 * 1024
@@ -244,6 +244,7 @@ def main() -> None:
         print(listener.getsockname()[1], flush=True)
     for _other in range(words.processes - 1):
         if os.fork() == 0:
+            die_with_parent()
             break
     _Loop(listener, words.port, words.delay_ms / 1000).run()
 

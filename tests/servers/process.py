@@ -117,7 +117,7 @@ class Server:
                 env=dict(os.environ if env is None else env),
                 pass_fds=pass_fds,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         self.processes.append(process)
         if process.stdin is not None:
@@ -172,6 +172,12 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def die_with_parent() -> None:
+    """Have the system kill this process when its parent ends; a fork does not inherit it."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _first_outgoing_port() -> int:
     try:
         return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
@@ -187,8 +193,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _die_with_parent() -> None:
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
