@@ -223,9 +223,8 @@ def local_digest(path: str, algorithm: str, piece_bytes: int, check: Callable[[]
 
 def _is_one_name(part: str) -> bool:
     """Whether a name of a server stays in the folder it is looked for in."""
-    return part not in ("", os.curdir, os.pardir) and not any(
-        letter in part for letter in ("/", "\0", os.sep, os.altsep or "/")
-    )
+    is_plain = part not in ("", os.curdir, os.pardir) and "/" not in part and "\0" not in part
+    return is_plain and os.path.basename(part) == part and not os.path.splitdrive(part)[0]
 
 
 def _differs(path: str, how: str) -> CheckFailed:
