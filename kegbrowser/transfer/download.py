@@ -142,7 +142,7 @@ class Downloader:
         part_bytes, old_path = _grid(move.record, size, work.tuning)
 
         def note(path: str) -> None:
-            work.journal.begin(move.item, f"{range_bytes}:{path}", move.place)
+            work.journal.begin(move.item, f"{part_bytes}:{path}", move.place)
 
         part = PartFile(move.place, overwrite=move.overwrite, resumed=old_path, before_create=note)
         try:

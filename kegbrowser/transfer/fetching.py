@@ -27,10 +27,14 @@ COMBINED = {"crc32": 8, "crc64nvme": 16}
 """The checksums that are computed of every part while it comes in, with their hex digits: both are quicker than any network."""
 
 
-def range_bytes_for(size: int, tuning: Tuning) -> int:
-    """The length of the parts of a download, so that there are never more than `Tuning.most_ranges`."""
+PARTS_A_RANGE = 4
+"""A range is asked for at once, but remembered in parts: a crash costs no more than one of these for each that is under way."""
+
+
+def part_bytes_for(size: int, tuning: Tuning) -> int:
+    """The length of the parts of a download, so that there are never more than `Tuning.most_ranges` ranges of them."""
     needed = -(-size // tuning.most_ranges)
-    return tuning.range_bytes * max(1, -(-needed // tuning.range_bytes))
+    return tuning.range_bytes // PARTS_A_RANGE * max(1, -(-needed // tuning.range_bytes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Fetch:
     Args:
         item: the file's number in the job's journal.
         held: parts that an earlier run left in the part file, and that are as they were.
-        range_bytes: length of a part.
+        part_bytes: length of a part.
     """
 
     def __init__(
@@ -58,7 +62,7 @@ class Fetch:
         file: FoundFile,
         item: int,
         held: Mapping[int, Part],
-        range_bytes: int,
+        part_bytes: int,
         progress: FileProgress,
     ) -> None:
         self._work = work
@@ -67,7 +71,7 @@ class Fetch:
         self._file = file
         self._item = item
         self._size = file.size or 0
-        self._range_bytes = range_bytes
+        self._part_bytes = part_bytes
         self._progress = progress
         self._lock = threading.Condition()
         self._parts = dict(held)
@@ -81,7 +85,7 @@ class Fetch:
                 of it must start anew.
         """
         expected = _Expected(self)
-        if self._size >= 2 * self._range_bytes:
+        if self._size >= 2 * PARTS_A_RANGE * self._part_bytes:
             expected.start()
         try:
             self._fetch_all()
@@ -109,7 +113,7 @@ class Fetch:
     def _crc64_of(self, number: int, part: Part) -> int:
         """What was computed while the part came in; one of an earlier run is read again."""
         if number not in self._crc64s:
-            content = self._part_file.read_at(number * self._range_bytes, part.size)
+            content = self._part_file.read_at(number * self._part_bytes, part.size)
             self._crc64s[number] = crc64nvme(content)
         return self._crc64s[number]
 
@@ -122,7 +126,7 @@ class Fetch:
                     if is_stopped():
                         return
                     self._lock.wait(0.1)
-            end = min(offset + self._range_bytes, self._size)
+            end = min(offset + self._part_bytes, self._size)
             while offset < end:
                 piece = self._part_file.read_at(offset, min(HASH_PIECE_BYTES, end - offset))
                 if not piece or is_stopped():
@@ -146,9 +150,9 @@ class Fetch:
         held_bytes = sum(part.size for part in self._parts.values())
         if held_bytes:
             self._progress.resume(held_bytes)
-        missing = [number for number in range(-(-self._size // self._range_bytes)) if number not in self._parts]
+        missing = [number for number in range(-(-self._size // self._part_bytes)) if number not in self._parts]
         is_cut = abilities.parallel_parts and abilities.ranged_read
-        spans = [_Span(number, 1) for number in missing] if is_cut else _runs(missing)
+        spans = _runs(missing, PARTS_A_RANGE if is_cut else len(missing))
         if len(spans) > 1 and is_cut:
             in_parallel(spans, self._fetch_span_in_turn, min(tuning.most_parts, len(spans)))
         else:
@@ -215,8 +219,8 @@ class Fetch:
         return self._size
 
     @property
-    def range_bytes(self) -> int:
-        return self._range_bytes
+    def part_bytes(self) -> int:
+        return self._part_bytes
 
 
 class _Filling:
@@ -228,8 +232,8 @@ class _Filling:
         self._crc = 0
         self._crc64 = 0
         self._in_part = 0
-        self.at = span.first * fetch.range_bytes
-        self.end = min((span.first + span.count) * fetch.range_bytes, fetch.size)
+        self.at = span.first * fetch.part_bytes
+        self.end = min((span.first + span.count) * fetch.part_bytes, fetch.size)
         self.was_begun = False
 
     def add(self, piece: bytes) -> None:
@@ -237,7 +241,7 @@ class _Filling:
         self._fetch.take_piece(piece, self.at)
         view = memoryview(piece)
         while view:
-            room = min((self._number + 1) * self._fetch.range_bytes, self._fetch.size) - self.at
+            room = min((self._number + 1) * self._fetch.part_bytes, self._fetch.size) - self.at
             here = view[:room]
             self._crc = crc32(here, self._crc)
             self._crc64 = crc64nvme(here, self._crc64)
@@ -307,11 +311,11 @@ class _Expected:
         self._computed = hasher.hexdigest()
 
 
-def _runs(numbers: list[int]) -> list[_Span]:
-    """Neighbours together."""
+def _runs(numbers: list[int], most: int) -> list[_Span]:
+    """Neighbours together, so many at most."""
     runs: list[_Span] = []
     for number in numbers:
-        if runs and runs[-1].first + runs[-1].count == number:
+        if runs and runs[-1].first + runs[-1].count == number and runs[-1].count < most:
             runs[-1] = _Span(runs[-1].first, runs[-1].count + 1)
         else:
             runs.append(_Span(number, 1))

@@ -13,11 +13,15 @@ from kegbrowser.services.helper_pool import HelperPool
 from kegbrowser.services.jobs import JobRunner
 from kegbrowser.services.lister import DirectoryLister
 from kegbrowser.services.operations import FileOperations
+from kegbrowser.services.queue_store import QueueStore
 from kegbrowser.services.transfers import TransferQueue
 
 
 class Services:
     """A context manager: leaving it shuts everything down. Connection ids are names of folders below `root`.
+
+    Args:
+        journal: where the queue is remembered; None: nowhere.
 
     Attributes:
         gate: while it is cleared, jobs wait for their connection's options, as for a locked keyring.
@@ -25,7 +29,7 @@ class Services:
         asked_on: the threads on which options were asked for.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, journal: Path | None = None) -> None:
         self.root = root
         self.gate = threading.Event()
         self.gate.set()
@@ -34,7 +38,8 @@ class Services:
         self.pool = HelperPool()
         self.runner = JobRunner(self.pool)
         self.lister = DirectoryLister(self.runner, self.spec)
-        self.queue = TransferQueue(self.runner, self.spec)
+        self.store = None if journal is None else QueueStore(journal)
+        self.queue = TransferQueue(self.runner, self.spec, store=self.store)
         self.operations = FileOperations(self.runner, self.spec)
 
     def __enter__(self) -> Self:
@@ -42,7 +47,7 @@ class Services:
 
     def __exit__(self, *_exc: object) -> None:
         self.gate.set()
-        self.runner.shut_down()
+        self.queue.shut_down()
 
     def spec(self, connection_id: str) -> ConnectionSpec:
         self.asked_on.append(threading.get_ident())
