@@ -123,11 +123,11 @@ def test_a_file_that_is_damaged_at_the_server_never_gets_its_name(
 ) -> None:
     asked = shell.Shell.ask_files
 
-    def damage_first(own: shell.Shell, paths: list[bytes]) -> None:
+    def damage_first(own: shell.Shell, paths: list[bytes], *, are_written: bool) -> None:
         for path in paths:
             if b".bad." in path:
                 Path(os.fsdecode(path)).write_bytes(b"damaged")
-        asked(own, paths)
+        asked(own, paths, are_written=are_written)
 
     monkeypatch.setattr(shell.Shell, "ask_files", damage_first)
 

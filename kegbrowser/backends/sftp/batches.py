@@ -49,7 +49,7 @@ class Batch(Generic[R]):
         self._session: Session | None = None
         self._is_proven = False
         self._heard_at = 0.0
-        self._checks: FileChecks[Job] = FileChecks(sessions)
+        self._checks: FileChecks[Job] = FileChecks(sessions, are_written=verb == "save")
         self._jobs: dict[int, tuple[Job, R]] = {}
         self._again: list[R] = []
         self._results: list[FileResult] = []

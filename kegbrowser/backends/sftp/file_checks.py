@@ -25,12 +25,16 @@ LOOK_AGAIN_S = 0.01
 class FileChecks(Generic[T]):
     """One thread, but for the start of the shell.
 
+    Args:
+        are_written: the files were just written, and shall be on the disk before they are used.
+
     Attributes:
         count: files that wait for their digest.
         algorithm: of the digests; "" if there are none.
     """
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, *, are_written: bool) -> None:
+        self._are_written = are_written
         self.count = 0
         self._sessions = sessions
         self._shell: Shell | None = None
@@ -96,7 +100,7 @@ class FileChecks(Generic[T]):
                 return
             group, self._waiting = self._waiting[:size], self._waiting[size:]
             self._groups.append(group)
-            shell.ask_files([path for _whose, path, _content in group])
+            shell.ask_files([path for _whose, path, _content in group], are_written=self._are_written)
 
     def _compared(self, group: list[tuple[T, bytes, bytes]], digests: list[str]) -> Iterator[tuple[T, bool | None]]:
         shell = self._shell

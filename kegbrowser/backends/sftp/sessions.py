@@ -136,7 +136,9 @@ class Sessions:
             Cancelled: interrupted.
         """
         while (known := self._pop_shell()) is not None:
-            if known.is_usable:
+            with self._lock:
+                connection = self._connections_of_shells.get(known)
+            if known.is_usable and connection is not None and connection.silent_s < DOUBT_AFTER_S:
                 return known
             self._close_shell(known)
         if not self._may_have_shell:

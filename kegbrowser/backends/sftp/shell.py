@@ -27,12 +27,13 @@ EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 SLOWEST_BYTES_PER_S = 20 * 1024 * 1024
 
 # CRC-32 is what is known of each part already, and costs next to nothing; but no usual command computes it, save one of Python.
-# Each line asks for a file, from where, and how much of it (-1: all), and is answered by a line.
+# Each line asks for a file, from where, how much of it (-1: all), and whether it shall be put on the disk (1), and is answered by
+# a line. Thus the disk is at work beside the SFTP server, which would do nothing else meanwhile.
 _PYTHON = """\
-import sys,zlib
+import os,sys,zlib
 r=memoryview(bytearray(262144))
 print("crc32\\n{mark}-",flush=True)
-def c(p,a,n):
+def c(p,a,n,s):
     v,m=0,n
     with open(bytes.fromhex(p),"rb",0) as f:
         f.seek(a)
@@ -41,12 +42,15 @@ def c(p,a,n):
             if not k: break
             v=zlib.crc32(r[:k],v)
             m-=k if m>0 else 0
+        if s:
+            try: os.fsync(f.fileno())
+            except OSError: pass
     return "%08x"%v if m<1 else "-"
 for l in sys.stdin:
     w=l.split()
     if len(w)==1: print(w[0],flush=True)
     elif w:
-        try: print(c(w[0],int(w[1]),int(w[2])))
+        try: print(c(w[0],int(w[1]),int(w[2]),int(w[3])))
         except Exception: print("-")
 """
 
@@ -124,18 +128,18 @@ class Shell:
         return bool(self._buffer) or self.channel.recv_ready() or self.channel.closed
 
     def ask_range(self, path: bytes, offset: int, size: int) -> None:
-        """Ask for the digest of a range of a file; both ends are those of whole MiB, or the file's."""
+        """Ask for the digest of a range of a file that was written; both ends are those of whole MiB, or the file's."""
         count = -(-size // BLOCK_BYTES)
         script = b"dd if=%s bs=%d skip=%d count=%d | s" % (_quoted(path), BLOCK_BYTES, offset // BLOCK_BYTES, count)
-        self._ask(_wanted(path, offset, size), script)
+        self._ask(_wanted(path, offset, size, is_written=True), script)
 
     def ask_file(self, path: bytes) -> None:
         """Ask for the digest of a whole file."""
         self._ask(_wanted(path, 0, -1), b"s <%s || echo -" % _quoted(path))
 
-    def ask_files(self, paths: Sequence[bytes]) -> None:
+    def ask_files(self, paths: Sequence[bytes], *, are_written: bool) -> None:
         """Ask for the digests of many small files in one answer."""
-        wanted = b"\n".join(_wanted(path, 0, -1) for path in paths)
+        wanted = b"\n".join(_wanted(path, 0, -1, is_written=are_written) for path in paths)
         self._ask(wanted, b"f " + b" ".join(map(_quoted, paths)))
 
     def take(self, timeout_s: float) -> list[str]:
@@ -190,8 +194,8 @@ def _quoted(path: bytes) -> bytes:
     return b"'" + _plain(path).replace(b"'", b"'\\''") + b"'"
 
 
-def _wanted(path: bytes, offset: int, size: int) -> bytes:
-    return b"%s %d %d" % (_plain(path).hex().encode(), offset, size)
+def _wanted(path: bytes, offset: int, size: int, *, is_written: bool = False) -> bytes:
+    return b"%s %d %d %d" % (_plain(path).hex().encode(), offset, size, is_written)
 
 
 def _plain(path: bytes) -> bytes:

@@ -21,9 +21,6 @@ from kegbrowser.backends.sftp.streams import Shorter, mark_of
 from kegbrowser.backends.sftp.translate import END, NO_SUCH_FILE, OK, SESSION_ERRORS, SftpStatus, shown
 from kegbrowser.backends.sftp.wire import Answer, Attributes, Uint64
 
-ROOM_FOR_MORE_BYTES = 8 * 1024 * 1024
-"""By how much a file may be longer than it was listed."""
-
 _NEW = wire.FOR_WRITING | wire.CREATE | wire.EXCLUSIVE
 
 
@@ -96,7 +93,6 @@ class Reading(Job):
         super().__init__(session, request.key, request.path)
         self._request = request
         self._real = real
-        self._room = request.size + ROOM_FOR_MORE_BYTES
 
     def begin(self) -> None:
         self._next = self._read
