@@ -27,7 +27,7 @@ COMBINED = {"crc32": 8, "crc64nvme": 16}
 """The checksums that are computed of every part while it comes in, with their hex digits: both are quicker than any network."""
 
 
-PARTS_A_RANGE = 4
+PARTS_A_RANGE = 8
 """A range is asked for at once, but remembered in parts: a crash costs no more than one of these for each that is under way."""
 
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -487,3 +487,21 @@ def test_no_secret_is_in_the_file(journal: Journal) -> None:
 
     assert b"sources" in text
     assert journal.path.stat().st_mode & 0o077 == 0
+
+
+def test_every_kind_of_note_reaches_the_disk_without_being_asked_for(journal: Journal) -> None:
+    job_id = journal.add("upload", {})
+    memory = journal.open_job(job_id)
+    item = memory.plan("a", "b", MARK, overwrite=False)
+    memory.begin(item, "token", "b")
+    waited = threading.Event()
+
+    def becomes(claim: Callable[[], bool]) -> bool:
+        return any(claim() or waited.wait(0.05) for _look in range(100))
+
+    for number in range(3):
+        memory.add_part(item, Part(number, 1, 1))
+        assert becomes(lambda: journal.parts_count(job_id, item) == number + 1)  # noqa: B023  # asked within this very turn
+    memory.end(item, ItemEnd(ItemState.DONE))
+    assert becomes(lambda: journal.item_counts(job_id)[ItemState.DONE] == 1)
+    memory.close()

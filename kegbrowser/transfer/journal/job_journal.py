@@ -187,7 +187,7 @@ class SqliteJobJournal:
 
     def _note(self) -> None:
         self._said += 1
-        if self._next.count in (1, BATCH_ITEMS):
+        if self._next.calls == 1 or self._next.count >= BATCH_ITEMS:
             self._changed.notify_all()
 
     def _wait_for_room(self) -> None:
