@@ -239,6 +239,52 @@ def test_items_come_back_as_they_were(journal: Journal) -> None:
     again.close()
 
 
+def test_what_was_just_said_is_found_before_it_is_written(journal: Journal) -> None:
+    memory = journal.open_job(journal.add("upload", {}))
+    item = memory.plan("a", "b", MARK, overwrite=False)
+    memory.flush()
+    memory.end(item, ItemEnd(ItemState.DONE, "c"))
+    found = memory.find("a")
+
+    assert found is not None
+    assert (found.state, found.place) == (ItemState.DONE, "c")
+    assert memory.plan("a", "b", MARK, overwrite=False) == item
+    memory.close()
+
+
+def test_item_numbers_of_a_job_go_on_after_a_crash_and_are_its_own(journal: Journal) -> None:
+    jobs = [journal.add("upload", {}) for _job in range(2)]
+    for turn in range(2):
+        for job_id in jobs:
+            memory = journal.open_job(job_id)
+            assert memory.plan(f"turn {turn}", "p", MARK, overwrite=False) == turn
+            memory.close()
+
+    assert [[record.item for record in journal.all_items(job_id)] for job_id in jobs] == [[0, 1], [0, 1]]
+
+
+def test_damage_that_is_met_while_running_sets_the_file_aside_at_the_next_start(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    with Journal(path) as store:
+        job_id = store.add("upload", {})
+        memory = store.open_job(job_id)
+        for number in range(3000):
+            memory.plan(f"source {number}", "p", MARK, overwrite=False)
+        memory.close()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3 :] = b"x" * (len(content) - len(content) // 3)
+    path.write_bytes(content)
+
+    with Journal(path) as store:
+        with pytest.raises(JournalFailed, match="damaged"):
+            list(store.all_items(job_id))
+    with Journal(path) as store:
+        assert "was kept as" in store.notice
+        assert store.jobs() == []
+    (kept,) = tmp_path.glob("*.bad-*")
+    assert kept.read_bytes() == content
+
+
 def test_new_begin_forgets_the_parts_of_the_old_one(journal: Journal) -> None:
     memory = journal.open_job(journal.add("upload", {}))
     item = memory.plan("a", "b", MARK, overwrite=False)
