@@ -11,6 +11,7 @@ import shutil
 import stat
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -24,7 +25,10 @@ log = logging.getLogger(__name__)
 
 PART_ENDING = ".kegpart"
 RESERVE_STEP = 1024 * 1024 * 1024
-"""Space is reserved in steps: on a disk that cannot reserve, the C library writes zeros instead, and cancel must not wait."""
+RESERVE_TRIAL = 64 * 1024 * 1024
+RESERVE_TRIAL_S = 0.01
+"""Reserving takes no time on a disk that can do it. One that takes longer for the trial writes zeros instead, or the C library
+does so for it (files in memory, network folders): then everything would be written twice, and cancel would wait."""
 
 _CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 _AT_FDCWD = -100
@@ -106,17 +110,26 @@ class PartFile:
             return
         with local_errors("save", self.target):
             if not hasattr(os, "posix_fallocate"):
-                if shutil.disk_usage(os.path.dirname(self.path) or ".").free < size_bytes:
-                    raise local_error(OSError(errno.ENOSPC, ""), "save", self.target)
+                self._check_room(size_bytes)
                 return
-            for start in range(0, size_bytes, RESERVE_STEP):
+            start, step = 0, RESERVE_TRIAL
+            while start < size_bytes:
                 check()
+                began = time.monotonic()
                 try:
-                    os.posix_fallocate(self._fd, start, min(RESERVE_STEP, size_bytes - start))
+                    os.posix_fallocate(self._fd, start, min(step, size_bytes - start))
                 except OSError as exc:
                     if exc.errno in _CANNOT_RESERVE:
                         return
                     raise
+                start, is_trial, step = start + step, start == 0, RESERVE_STEP
+                if is_trial and time.monotonic() - began > RESERVE_TRIAL_S:
+                    self._check_room(size_bytes - start)
+                    return
+
+    def _check_room(self, size_bytes: int) -> None:
+        if shutil.disk_usage(os.path.dirname(self.path) or ".").free < size_bytes:
+            raise local_error(OSError(errno.ENOSPC, ""), "save", self.target)
 
     def write_at(self, data: bytes, offset: int) -> None:
         """Write all of `data` at `offset`."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import resource
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from kegbrowser.backends.errors import AlreadyExists, InvalidName, PermissionDenied, QuotaExceeded
 from kegbrowser.transfer import part_file
-from kegbrowser.transfer.part_file import PartFile, rename_new
+from kegbrowser.transfer.part_file import RESERVE_TRIAL, PartFile, rename_new
 
 MOMENT = datetime(2020, 2, 3, 4, 5, 6, tzinfo=UTC)
 
@@ -138,6 +140,22 @@ def test_disk_that_cannot_reserve_takes_the_file_all_the_same(tmp_path: Path, mo
     part.publish(3, None, overwrite=False)
 
     assert (tmp_path / "x").read_bytes() == b"abc"
+
+
+@pytest.mark.parametrize(("took_s", "calls"), [(0.0, 2), (1.0, 1)])
+def test_a_disk_that_reserves_by_writing_zeros_is_not_made_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, took_s: float, calls: int
+) -> None:
+    reserved: list[int] = []
+    now = itertools.count(step=took_s)
+    monkeypatch.setattr(os, "posix_fallocate", lambda _fd, _offset, length: reserved.append(length))
+    monkeypatch.setattr("kegbrowser.transfer.part_file.time", SimpleNamespace(monotonic=lambda: next(now)))
+    part = PartFile(str(tmp_path / "x"))
+
+    part.reserve(RESERVE_TRIAL + 5, lambda: None)
+    part.discard()
+
+    assert reserved == [RESERVE_TRIAL, 5][:calls]
 
 
 def test_disk_that_cannot_reserve_and_has_no_space_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
