@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -261,6 +264,27 @@ def test_permissions_and_times_are_set(storage: SFTPStorage, folder: Path) -> No
     assert (found.st_mode & 0o7777, found.st_mtime) == (0o640, moment.timestamp())
 
 
+def test_what_will_be_private_is_private_from_the_start(storage: SFTPStorage, folder: Path) -> None:
+    upload = storage.begin_upload(UploadSpec("file", SIZE, permissions=0o600))
+    upload.send(0, content_of(PART), _ignore)
+
+    assert _part_file(folder).stat().st_mode & 0o7777 == 0o600
+    upload.discard()
+
+
+def test_the_servers_program_answers_line_by_line(tmp_path: Path) -> None:
+    content = content_of(3 * MIB + 5)
+    (tmp_path / "file").write_bytes(content)
+    path = str(tmp_path / "file").encode().hex()
+    lines = [f"{path} 0 -1 0", f"{path} {MIB} {MIB} 1", f"{path} {MIB} {9 * MIB} 0", "2f6e6f 0 -1 1", "mark"]
+
+    program = [sys.executable, "-I", "-S", "-c", shell._PYTHON.replace("{mark}", "m")]
+    done = subprocess.run(program, input="\n".join(lines) + "\n", capture_output=True, text=True, check=True)
+
+    expected = [f"{zlib.crc32(content):08x}", f"{zlib.crc32(content[MIB : 2 * MIB]):08x}", "-", "-", "mark"]
+    assert done.stdout.split() == ["crc32", "m-", *expected]
+
+
 # -- faults --------------------------------------------------------------------------------------------------------------
 
 
@@ -300,6 +324,26 @@ def test_a_commit_whose_answer_is_lost_can_be_tried_again(
 
         assert (folder / "file").read_bytes() == b"abc"
         assert [path.name for path in folder.iterdir()] == ["file"]
+
+
+def test_a_server_that_falls_silent_is_given_up(sshd_server: SshdAddress, folder: Path) -> None:
+    content = content_of(SIZE)
+    with (
+        FaultyProxy(sshd_server.port) as proxy,
+        opened(sshd_server.at(proxy.port), root=str(folder), timeout_s=1.0) as storage,
+    ):
+        upload = storage.begin_upload(UploadSpec("file", SIZE))
+        _send(upload, content, (0,))
+        proxy.faults.stalled = True
+
+        with pytest.raises(ConnectionLost) as lost:
+            _send(upload, content, (1,))
+        proxy.faults.stalled = False
+        _send(upload, content, (1, 2))
+        upload.commit()
+
+    assert lost.value.retryable
+    assert digest((folder / "file").read_bytes()) == digest(content)
 
 
 def test_content_comes_whole_over_a_renewed_encryption(

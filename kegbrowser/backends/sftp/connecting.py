@@ -73,12 +73,14 @@ class Connection:
     Attributes:
         room: how many sessions the server allows on it, as far as is known.
         sessions: how many there are.
+        is_doubted: something broke on it: whether it is still there must be asked before it is trusted.
     """
 
     transport: Transport
     raw: PatientSocket
     room: int
     sessions: int = 0
+    is_doubted: bool = False
 
     @property
     def is_alive(self) -> bool:

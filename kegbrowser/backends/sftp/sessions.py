@@ -119,6 +119,7 @@ class Sessions:
         connection = session.connection
         with self._lock:
             connection.sessions -= 1
+            connection.is_doubted = connection.is_doubted or not session.is_usable
             is_dead = self._is_lost(connection)
             if is_dead and connection in self._connections:
                 self._connections.remove(connection)
@@ -138,7 +139,8 @@ class Sessions:
         while (known := self._pop_shell()) is not None:
             with self._lock:
                 connection = self._connections_of_shells.get(known)
-            if known.is_usable and connection is not None and connection.silent_s < DOUBT_AFTER_S:
+            is_trusted = connection is not None and connection.silent_s < DOUBT_AFTER_S and not connection.is_doubted
+            if known.is_usable and is_trusted:
                 return known
             self._close_shell(known)
         if not self._may_have_shell:
@@ -232,18 +234,20 @@ class Sessions:
 
     def _answers(self, session: Session) -> bool:
         """Whether a session that was not heard of for long is still there."""
-        if session.connection.silent_s < DOUBT_AFTER_S:
+        connection = session.connection
+        if connection.silent_s < DOUBT_AFTER_S and not connection.is_doubted:
             return True
         begun = time.monotonic()
         try:
             with session.patience(min(1.0, PROBE_S / self._target.timeout_s)):
                 session.name(wire.REALPATH, b".")
         except SftpStatus:
-            return True
+            pass
         except SESSION_ERRORS:
             self._sockets.check()
-            session.connection.raw.heard_at = begun - 2 * self._target.timeout_s  # it is taken for dead
+            connection.raw.heard_at = begun - 2 * self._target.timeout_s  # it is taken for dead
             return False
+        connection.is_doubted = False
         return True
 
     def _open(self) -> Session:
@@ -298,7 +302,8 @@ class Sessions:
             useless = [one for one in self._connections if not one.is_alive or _is_forgotten(one)]
             self._connections = [one for one in self._connections if one not in useless]
             for connection in self._connections:
-                if connection.sessions < connection.room and connection.silent_s < DOUBT_AFTER_S:
+                is_trusted = connection.silent_s < DOUBT_AFTER_S and not connection.is_doubted
+                if connection.sessions < connection.room and is_trusted:
                     connection.sessions += 1
                     return connection
         for connection in useless:

@@ -215,7 +215,17 @@ class SftpUpload(PartedUpload):
                 if is_kept:
                     self._idle.append(lane)
             if not is_kept:
-                self._sessions.discard(lane.session)
+                self._drop(lane)
+
+    def _drop(self, lane: _Lane) -> None:
+        """Close a lane; and those beside it on the same connection, if that broke."""
+        dropped = [lane]
+        if not lane.session.is_usable:
+            with self._lock:
+                dropped += [one for one in self._idle if one.session.connection is lane.session.connection]
+                self._idle = [one for one in self._idle if one not in dropped]
+        for one in dropped:
+            self._sessions.discard(one.session)
 
     def _take_lane(self) -> _Lane:
         with self._lock:
@@ -274,6 +284,9 @@ def begin(spec: UploadSpec, real: bytes, sessions: Sessions, translated: Transla
         try:
             with sessions.client() as client:
                 made = part_files.begin(client, spec.path, real, name, follow=spec.overwrite)
+                if spec.permissions is not None:  # nobody shall read meanwhile what will be closed to others
+                    private = Attributes(mode=0o600 | spec.permissions & 0o700)
+                    client.send(wire.FSETSTAT, made.handle, private.packed())
                 client.send(wire.CLOSE, made.handle)
         except (SftpStatus, StorageError):
             raise
