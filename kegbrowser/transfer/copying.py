@@ -24,12 +24,13 @@ from kegbrowser.transfer.context import JobContext
 from kegbrowser.transfer.emptying import remove_empty_folders
 from kegbrowser.transfer.events import JobReport
 from kegbrowser.transfer.jobs import Copy, Source
+from kegbrowser.transfer.links import RemoteLinks
 from kegbrowser.transfer.moving import Arrived, Batch, Move, Work, more_than_one, move_all
 from kegbrowser.transfer.names import MAX_NAME_BYTES, LocalNames, numbered_name
 from kegbrowser.transfer.pace import Direction
 from kegbrowser.transfer.parallel import Lanes
-from kegbrowser.transfer.placing import RemotePlaces
-from kegbrowser.transfer.plan import Found, FoundFile, FoundFolder, walk_remote
+from kegbrowser.transfer.placing import RemotePlaces, for_people
+from kegbrowser.transfer.plan import Found, FoundFile, FoundFolder, FoundLink, WalkRules, walk_remote
 from kegbrowser.transfer.progress import FileProgress, Tracker
 from kegbrowser.transfer.read_ahead import read_ahead
 from kegbrowser.transfer.records import ItemRecord
@@ -58,7 +59,11 @@ def copy(job: Copy, context: JobContext, tuning: Tuning) -> JobReport:
         tree = RemoteTree(target, job.target, tuning.retry, work.stop)
         tree.prepare()
         places = RemotePlaces(work, tree, job.target_spec, more_to_come=more_than_one(job.sources))
-        copier = Copier(work, source, target, tree, places, is_move=job.move)
+        show = partial(for_people, job.target_spec)
+        is_foreign = source is not target
+        more = more_than_one(job.sources)
+        links = RemoteLinks(target, tree, work.conflicts, show, more_to_come=more, is_foreign=is_foreign)
+        copier = Copier(work, source, target, tree, places, links, WalkRules.of(job), is_move=job.move)
         move_all(_found(job, copier, tree), copier, work)
         if job.move:
             copier.remove_emptied()
@@ -99,9 +104,13 @@ class Copier:
         target: StorageBackend,
         tree: RemoteTree,
         places: RemotePlaces,
+        links: RemoteLinks,
+        rules: WalkRules,
         *,
         is_move: bool,
     ) -> None:
+        self._links = links
+        self._rules = rules
         self._work = work
         self._source = source
         self._target = target
@@ -118,7 +127,7 @@ class Copier:
     def walk(self, sources: tuple[Source, ...], rename_to: str) -> Iterator[Found]:
         """The sources and all below them."""
         self._walked += [source.path for source in sources if source.is_folder]
-        yield from walk_remote(self._source, sources, rename_to, self._work.tuning.retry, self._work.stop)
+        yield from walk_remote(self._source, sources, rename_to, self._work.tuning.retry, self._work.stop, self._rules)
 
     def moves_folder(self, source: Source, name: str) -> bool:
         """Move a whole folder in one step; False if that cannot be done here."""
@@ -162,6 +171,13 @@ class Copier:
 
     def make_folder(self, folder: FoundFolder) -> None:
         self._tree.make(self._target_parts(folder.parts, is_folder=True))
+
+    def make_link(self, link: FoundLink) -> bool:
+        if not self._links.make(link, self._target_parts(link.parts, is_folder=False)):
+            return False
+        if self._is_move and self._try(lambda: self._source.stat(link.path)).link_target == link.target:
+            self._try(lambda: self._source.delete(link.path))
+        return True
 
     def move(self, move: Move, progress: FileProgress) -> Arrived | None:
         if move.record is not None and (there := self._compare(move)) is not None:
@@ -238,7 +254,7 @@ class Copier:
 
     def _in_parts(self, move: Move, progress: FileProgress) -> Proof:
         file = move.file
-        spec = UploadSpec(move.place, file.size or 0, move.overwrite, file.modified)
+        spec = UploadSpec(move.place, file.size or 0, move.overwrite, file.modified, file.permissions)
         source = _RemoteSource(self._work, self._source, file)
         sending = Sending(self._work, self._target, spec, move, source, progress)
         compare = partial(same_content, self._target, move.place, source, self._work)

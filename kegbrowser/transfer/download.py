@@ -8,27 +8,38 @@ from functools import partial
 
 from kegbrowser.backends.base import StorageBackend
 from kegbrowser.backends.batches import FileResult, ReadRequest
-from kegbrowser.backends.errors import AlreadyExists, Cancelled, CheckFailed, ConnectionLost, SourceChanged
-from kegbrowser.backends.proofs import ALGORITHMS, Proof
+from kegbrowser.backends.errors import (
+    AlreadyExists,
+    Cancelled,
+    CheckFailed,
+    ConnectionLost,
+    SourceChanged,
+    StorageError,
+)
+from kegbrowser.backends.proofs import ALGORITHMS, Digests, Proof
+from kegbrowser.backends.uploads import Part
+from kegbrowser.transfer.beginnings import is_beginning, take_over
 from kegbrowser.transfer.conflicts import SAME_TIME, Action, Clash, Existing
 from kegbrowser.transfer.context import JobContext
 from kegbrowser.transfer.digesting import Hasher, best_of
 from kegbrowser.transfer.events import JobReport
 from kegbrowser.transfer.fetching import Fetch, changed, part_bytes_for
 from kegbrowser.transfer.jobs import Download
+from kegbrowser.transfer.links import LocalLinks
 from kegbrowser.transfer.local_errors import local_errors
 from kegbrowser.transfer.local_tree import LocalTree, existing_at
 from kegbrowser.transfer.moving import Arrived, Batch, Move, Work, more_than_one, move_all
 from kegbrowser.transfer.pace import Direction
 from kegbrowser.transfer.parallel import Lanes
 from kegbrowser.transfer.part_file import PartFile
-from kegbrowser.transfer.plan import WHOLE_JOB_ERRORS, FoundFile, FoundFolder, walk_remote
+from kegbrowser.transfer.plan import WHOLE_JOB_ERRORS, FoundFile, FoundFolder, FoundLink, WalkRules, walk_remote
 from kegbrowser.transfer.progress import FileProgress, Tracker
 from kegbrowser.transfer.records import ItemEnd, ItemRecord, ItemState
 from kegbrowser.transfer.remembering import held_parts, mark_of
 from kegbrowser.transfer.retry import retrying
 from kegbrowser.transfer.small_files import SmallFiles
 from kegbrowser.transfer.tuning import Tuning
+from kegbrowser.transfer.umask import allowed
 from kegbrowser.transfer.whole_file import force_to_disk, save_whole
 
 
@@ -39,7 +50,7 @@ def download(job: Download, context: JobContext, tuning: Tuning) -> JobReport:
     with Tracker(context.emit) as tracker:
         work = Work(context, tuning, tracker, job.policy)
         rename_to = job.rename_to if len(job.sources) == 1 else ""
-        found = walk_remote(storage, job.sources, rename_to, tuning.retry, work.stop)
+        found = walk_remote(storage, job.sources, rename_to, tuning.retry, work.stop, WalkRules.of(job))
         move_all(found, Downloader(work, storage, tree, more_to_come=more_than_one(job.sources)), work)
         if tracker.files_done:
             force_to_disk(tree.root)
@@ -54,6 +65,7 @@ class Downloader:
         self._storage = storage
         self._tree = tree
         self._more_to_come = more_to_come
+        self._links = LocalLinks(tree, work.conflicts, more_to_come=more_to_come)
 
     # -- deciding --------------------------------------------------------------------------------------------------------
 
@@ -65,7 +77,7 @@ class Downloader:
             existing = Existing(None, None)
         move = Move(file, place, file.parts, overwrite=False)
         if existing is not None:
-            resolved = self._resolve(move, existing, is_own=is_own)
+            resolved = self._resolve(move, existing, is_own=is_own, can_resume=True)
             if resolved is None:
                 self._work.tracker.skip(file.size)
             return resolved
@@ -82,7 +94,12 @@ class Downloader:
     def make_folder(self, folder: FoundFolder) -> None:
         self._tree.folder(folder.parts)
 
-    def _resolve(self, move: Move, existing: Existing | None, *, is_own: bool = False) -> Move | None:
+    def make_link(self, link: FoundLink) -> bool:
+        return self._links.make(link)
+
+    def _resolve(
+        self, move: Move, existing: Existing | None, *, is_own: bool = False, can_resume: bool = False
+    ) -> Move | None:
         """What becomes of a file whose place is taken; None skips it."""
         while existing is not None:
             place = move.place
@@ -95,12 +112,13 @@ class Downloader:
                 suggested_name=partial(self._free_name, place),
                 is_own=is_own,
                 more_to_come=self._more_to_come,
+                can_resume=can_resume,
             )
             decision = self._work.conflicts.decide(clash)
             if decision.action is Action.SKIP:
                 return None
             if decision.action is Action.OVERWRITE:
-                return replace(move, overwrite=True)
+                return replace(move, overwrite=True, resumes=decision.resumes)
             chosen = decision.new_name
             place = self._tree.named_place(place, chosen) if chosen else self._tree.free_place(place)
             is_own = not self._tree.claim(place, move.file.path)
@@ -125,6 +143,15 @@ class Downloader:
             proof = self._is_there_already(move, file)
             if proof is not None:
                 return Arrived(move.place, proof)
+        if move.resumes:
+            gone_on = self._go_on(replace(move, file=file), progress)
+            if gone_on is not None:
+                return gone_on
+            progress.restart(file.size)
+            resolved = self._resolve(replace(move, overwrite=False, resumes=False), existing_at(move.place))
+            if resolved is None:
+                return None
+            move = resolved
         tries = 0
         while True:
             tries += 1
@@ -140,11 +167,12 @@ class Downloader:
         """Fetch the file once, whole; None if its user would rather keep what is there by now."""
         work, file, size = self._work, move.file, move.file.size or 0
         part_bytes, old_path = _grid(move.record, size, work.tuning)
+        mode = allowed(file.permissions)
 
         def note(path: str) -> None:
             work.journal.begin(move.item, f"{part_bytes}:{path}", move.place)
 
-        part = PartFile(move.place, overwrite=move.overwrite, resumed=old_path, before_create=note)
+        part = PartFile(move.place, overwrite=move.overwrite, resumed=old_path, permissions=mode, before_create=note)
         try:
             part.reserve(size, work.stop.check)
             held = {}
@@ -153,7 +181,13 @@ class Downloader:
                 held = held_parts(noted, part_bytes, size, part.read_at, work.stop.check)
             if part.is_resumed and not held:
                 note(part.path)
+            if move.resumes and not held:
+                held = self._take_over(part, move, part_bytes)
             proof = Fetch(work, self._storage, part, file, move.item, held, part_bytes, progress).run()
+            held_bytes = sum(held_part.size for held_part in held.values())
+            if move.resumes and not is_beginning(move.place, part, held_bytes, work.stop.check):
+                self._let_go(part, move, keep=False)
+                raise _NoBeginning(f"“{file.path}” does not begin like this.", path=file.path)
             return self._publish(part, move, proof)
         except Cancelled:
             self._let_go(part, move, keep=work.keeps)
@@ -163,6 +197,28 @@ class Downloader:
             raise
         finally:
             part.discard()
+
+    def _go_on(self, move: Move, progress: FileProgress) -> Arrived | None:
+        """Go on with what is at the place; None if it is no beginning of the source."""
+        existing, size = existing_at(move.place), move.file.size or 0
+        if existing is None or existing.is_folder or not 0 < (existing.size or 0) <= size:
+            return None
+        if existing.size == size:
+            proof = self._compare(move, move.file)
+            return None if proof is None else Arrived(move.place, proof)
+        try:
+            return self._fetch(move, progress)
+        except (_NoBeginning, CheckFailed):
+            return None
+
+    def _take_over(self, part: PartFile, move: Move, range_bytes: int) -> dict[int, Part]:
+        """What is there, if the checksum of the whole will tell whether it is right; else nothing, and it is compared later."""
+        if not best_of(self._digests(move.file)):
+            return {}
+        held = take_over(part, move.place, range_bytes, move.file.size or 0, self._work.stop.check)
+        for one in held.values():
+            self._work.journal.add_part(move.item, one)
+        return held
 
     def _let_go(self, part: PartFile, move: Move, *, keep: bool) -> None:
         if keep:
@@ -176,7 +232,8 @@ class Downloader:
         file = move.file
         while True:
             try:
-                part.publish(file.size or 0, file.modified, overwrite=move.overwrite)
+                mode = allowed(file.permissions)
+                part.publish(file.size or 0, file.modified, overwrite=move.overwrite, permissions=mode)
             except AlreadyExists:
                 existing = existing_at(move.place)
                 if existing is None:
@@ -194,9 +251,15 @@ class Downloader:
         existing = existing_at(move.place)
         if existing is None or existing.is_folder or existing.size != file.size or not _is_of_time(existing, file):
             return None
-        digests = retrying(
-            lambda: self._storage.digests(file.path, etag=file.etag), self._work.tuning.retry, self._work.stop
-        )
+        return self._compare(move, file)
+
+    def _digests(self, file: FoundFile) -> Digests:
+        work = self._work
+        return retrying(lambda: self._storage.digests(file.path, etag=file.etag), work.tuning.retry, work.stop)
+
+    def _compare(self, move: Move, file: FoundFile) -> Proof | None:
+        """How what is at the place was found to be this very file."""
+        digests = self._digests(file)
         algorithm = best_of(digests)
         if not algorithm:
             return self._compare_whole(move, file)
@@ -222,6 +285,10 @@ class Downloader:
         return replace(file, size=entry.size, modified=entry.last_modified, etag=entry.etag)
 
 
+class _NoBeginning(StorageError):
+    """What was to be gone on with is no beginning of the source."""
+
+
 class _SmallDownloads(SmallFiles[ReadRequest]):
     """The small files of a download."""
 
@@ -236,7 +303,9 @@ class _SmallDownloads(SmallFiles[ReadRequest]):
             modified = result.entry.last_modified
             if modified is not None and modified != file.modified:
                 raise changed(file)
-        save_whole(move.place, result.content, file.modified, overwrite=move.overwrite)
+        save_whole(
+            move.place, result.content, file.modified, overwrite=move.overwrite, permissions=allowed(file.permissions)
+        )
         return Arrived(move.place, result.proof)
 
 

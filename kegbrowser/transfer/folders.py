@@ -12,7 +12,7 @@ from kegbrowser.transfer.events import JobReport
 from kegbrowser.transfer.jobs import ConflictPolicy, MakeFolder, Rename
 from kegbrowser.transfer.moving import Arrived, Batch, Move, Work, move_all
 from kegbrowser.transfer.parallel import Lanes
-from kegbrowser.transfer.plan import Found, FoundFile, FoundFolder, NotFound, list_all
+from kegbrowser.transfer.plan import Found, FoundFile, FoundFolder, FoundLink, NotFound, list_all
 from kegbrowser.transfer.progress import FileProgress, Tracker
 from kegbrowser.transfer.records import ItemRecord
 from kegbrowser.transfer.renaming import rename_file
@@ -124,6 +124,9 @@ class _Renamer:
             retrying(lambda: self._storage.make_folder(path), self._work.tuning.retry, self._work.stop)
         except AlreadyExists:
             return
+
+    def make_link(self, link: FoundLink) -> bool:
+        raise NotSupported(f"“{link.parts[-1]}” is a link.", path=link.path)
 
     def recall(self, file: FoundFile, record: ItemRecord) -> tuple[Move, bool]:
         return Move(file, record.place, file.parts, record.overwrite, record=record), False

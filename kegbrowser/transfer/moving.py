@@ -24,7 +24,7 @@ from kegbrowser.transfer.conflicts import Conflicts
 from kegbrowser.transfer.context import JobContext
 from kegbrowser.transfer.jobs import ConflictPolicy, Source
 from kegbrowser.transfer.parallel import Feed, Lane, Lanes
-from kegbrowser.transfer.plan import WHOLE_JOB_ERRORS, Found, FoundFile, FoundFolder, NotFound
+from kegbrowser.transfer.plan import WHOLE_JOB_ERRORS, Found, FoundFile, FoundFolder, FoundLink, NotFound
 from kegbrowser.transfer.progress import FileProgress, Tracker
 from kegbrowser.transfer.records import ItemEnd, ItemRecord, ItemState, NoJournal, SourceMark
 from kegbrowser.transfer.remembering import mark_of
@@ -48,6 +48,7 @@ class Move:
         item: its number in the job's journal.
         record: what an earlier run of the job knew of it; None if there was none.
         is_retried: an earlier try of this run may have written it, though it did not say so.
+        resumes: what is at the place is to be gone on with, if it is found to be a beginning of the source.
     """
 
     file: FoundFile
@@ -57,6 +58,7 @@ class Move:
     item: int = -1
     record: ItemRecord | None = None
     is_retried: bool = False
+    resumes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class Batch(Protocol):
 
 
 class Mover(Protocol):
-    """One kind of transfer. `decide`, `recall` and `make_folder` are called by the thread that plans, `move` by several."""
+    """One kind of transfer. `move` is called by several threads, all else by the one that plans."""
 
     def decide(self, file: FoundFile) -> Move | None:
         """Find the file's place; None leaves it out (and the tracker knows)."""
@@ -117,6 +119,10 @@ class Mover(Protocol):
 
     def make_folder(self, folder: FoundFolder) -> None:
         """Make an empty folder at the target."""
+        ...
+
+    def make_link(self, link: FoundLink) -> bool:
+        """Make a link at the target; False if it was left out."""
         ...
 
     def move(self, move: Move, progress: FileProgress) -> Arrived | None:
@@ -191,10 +197,13 @@ def move_all(found: Iterator[Found], mover: Mover, work: Work) -> None:
                 case FoundFile():
                     planned = _decide(item, mover, work)
                     if planned is not None:
-                        is_small = item.size is not None and item.size <= small_bytes and not _is_begun(planned)
+                        is_plain = not _is_begun(planned) and not planned.resumes
+                        is_small = item.size is not None and item.size <= small_bytes and is_plain
                         lanes.put(planned, small_lane if is_small else Lane.LARGE)
                 case FoundFolder():
                     _make_folder(item, mover, work)
+                case FoundLink():
+                    _make_link(item, mover, work)
                 case NotFound(path, error):
                     work.tracker.fail(path, error, was_planned=False)
                     _note(path, ItemEnd(ItemState.FAILED, error=error), work)
@@ -269,8 +278,10 @@ def _decide(file: FoundFile, mover: Mover, work: Work) -> Move | None:
         if move is None:
             _note(file.path, ItemEnd(ItemState.SKIPPED), work, file)
             return None
-        item = work.journal.plan(file.path, move.place, mark_of(file), overwrite=move.overwrite)
-        return Move(file, move.place, move.parts, move.overwrite, item, move.record)
+        # Whether what is there may be replaced is not known before it was compared: a later run decides anew.
+        overwrite = move.overwrite and not move.resumes
+        item = work.journal.plan(file.path, move.place, mark_of(file), overwrite=overwrite)
+        return replace(move, file=file, item=item)
     return None
 
 
@@ -307,6 +318,24 @@ def _make_folder(folder: FoundFolder, mover: Mover, work: Work) -> None:
         work.tracker.fail(folder.path, error, was_planned=False)
         _note(folder.path, ItemEnd(ItemState.FAILED, error=error), work)
         work.guard.consider(error, is_about_target=True)
+
+
+def _make_link(link: FoundLink, mover: Mover, work: Work) -> None:
+    work.tracker.plan(0)
+    try:
+        is_made = link.is_wanted and mover.make_link(link)
+    except WHOLE_JOB_ERRORS:
+        raise
+    except StorageError as error:
+        work.tracker.fail(link.path, error)
+        _note(link.path, ItemEnd(ItemState.FAILED, error=error), work)
+    else:
+        if is_made:
+            work.tracker.start(link.parts[-1], 0).finish()
+            work.guard.succeed()
+        else:
+            work.tracker.skip(0)
+        _note(link.path, ItemEnd(ItemState.DONE if is_made else ItemState.SKIPPED), work)
 
 
 def _unspeakable(path: str, exc: UnicodeEncodeError) -> InvalidName:

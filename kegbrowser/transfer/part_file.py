@@ -44,6 +44,7 @@ class PartFile:
         target: where it will be; its folder is there.
         overwrite: what is there is to be replaced; the new file gets its permissions, from the first byte on.
         resumed: path of a part file of an earlier run, in the same folder; if it is still there, it is gone on with.
+        permissions: mode bits that a new file will get, so that nobody else reads what is secret while it grows.
         before_create: is given the path of a new part file right before it is made, so that a crash leaves none unknown.
 
     Attributes:
@@ -59,6 +60,7 @@ class PartFile:
         *,
         overwrite: bool = False,
         resumed: str = "",
+        permissions: int | None = None,
         before_create: Callable[[str], None] | None = None,
     ) -> None:
         self.target = target
@@ -71,6 +73,8 @@ class PartFile:
                 self._reopen(resumed, flags)
             if not self.is_resumed:
                 mode = _mode_of(target) if overwrite else None
+                if mode is None and permissions is not None:
+                    mode = permissions & 0o777 | 0o600
                 self._create(folder, name, flags | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
         self._is_open = True
         self._is_there = True

@@ -18,13 +18,14 @@ from kegbrowser.backends.uploads import UploadSpec
 from kegbrowser.transfer.context import JobContext
 from kegbrowser.transfer.events import JobReport
 from kegbrowser.transfer.jobs import Upload
+from kegbrowser.transfer.links import RemoteLinks
 from kegbrowser.transfer.local_errors import local_errors
 from kegbrowser.transfer.local_walk import walk_local
 from kegbrowser.transfer.moving import Arrived, Batch, Move, Work, more_than_one, move_all
 from kegbrowser.transfer.pace import Direction
 from kegbrowser.transfer.parallel import Lanes
-from kegbrowser.transfer.placing import RemotePlaces
-from kegbrowser.transfer.plan import FoundFile, FoundFolder
+from kegbrowser.transfer.placing import RemotePlaces, for_people
+from kegbrowser.transfer.plan import FoundFile, FoundFolder, FoundLink, WalkRules
 from kegbrowser.transfer.progress import FileProgress, Tracker
 from kegbrowser.transfer.records import ItemRecord
 from kegbrowser.transfer.remote_tree import RemoteTree
@@ -44,8 +45,11 @@ def upload(job: Upload, context: JobContext, tuning: Tuning) -> JobReport:
         tree = RemoteTree(storage, job.target, tuning.retry, work.stop)
         tree.prepare()
         places = RemotePlaces(work, tree, job.spec, more_to_come=more_than_one(job.sources))
-        found = walk_local(job.sources, job.rename_to if len(job.sources) == 1 else "")
-        move_all(found, Uploader(work, storage, tree, places), work)
+        show = partial(for_people, job.spec)
+        more = more_than_one(job.sources)
+        links = RemoteLinks(storage, tree, work.conflicts, show, more_to_come=more, is_foreign=False)
+        found = walk_local(job.sources, job.rename_to if len(job.sources) == 1 else "", WalkRules.of(job))
+        move_all(found, Uploader(work, storage, tree, places, links), work)
         return tracker.report()
 
 
@@ -66,8 +70,11 @@ class _Fingerprint:
 class Uploader:
     """Moves local files into one remote folder: the `Mover` of uploads."""
 
-    def __init__(self, work: Work, storage: StorageBackend, tree: RemoteTree, places: RemotePlaces) -> None:
+    def __init__(
+        self, work: Work, storage: StorageBackend, tree: RemoteTree, places: RemotePlaces, links: RemoteLinks
+    ) -> None:
         self._work = work
+        self._links = links
         self._storage = storage
         self._tree = tree
         self._places = places
@@ -80,6 +87,9 @@ class Uploader:
 
     def make_folder(self, folder: FoundFolder) -> None:
         self._tree.make(folder.parts)
+
+    def make_link(self, link: FoundLink) -> bool:
+        return self._links.make(link, link.parts)
 
     def batch(self, lanes: Lanes[Move]) -> Batch:
         return _SmallUploads(self._work, lanes, Direction.UP, self._storage.write_files)
@@ -121,7 +131,7 @@ class Uploader:
     def _send(self, source: _LocalSource, move: Move, progress: FileProgress, *, may_be_there: bool) -> Proof:
         if not self._goes_in_parts(source):
             return self._stream(source, move, progress)
-        spec = UploadSpec(move.place, source.size, move.overwrite, source.modified)
+        spec = UploadSpec(move.place, source.size, move.overwrite, source.modified, move.file.permissions)
         sending = Sending(self._work, self._storage, spec, move, source, progress)
         return sending.run(partial(self._compare, move), may_be_there=may_be_there)
 
@@ -164,7 +174,7 @@ class _SmallUploads(SmallFiles[WriteRequest]):
             source.check_unchanged()
             if len(content) != source.size or source.size != move.file.size:
                 raise _changed(source.path)
-            return WriteRequest(key, move.place, content, move.overwrite, source.modified)
+            return WriteRequest(key, move.place, content, move.overwrite, source.modified, move.file.permissions)
 
     def accept(self, move: Move, result: FileResult) -> Arrived:
         return Arrived(move.place, result.proof)

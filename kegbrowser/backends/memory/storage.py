@@ -103,11 +103,13 @@ class MemoryStorage(StorageBackend):
         self._check_change(spec.path, "save")
         token = secrets.token_hex(8)
         begin(self._store, spec.path, token, spec.size_bytes)
-        return self.resume_upload(spec, token, {})
+        return self._upload(spec, token, {})
 
     def resume_upload(self, spec: UploadSpec, token: str, parts: Mapping[int, Part]) -> PartedUpload:
         self._check()
+        return self._upload(spec, token, parts)
 
+    def _upload(self, spec: UploadSpec, token: str, parts: Mapping[int, Part]) -> PartedUpload:
         def publish(blob: Blob) -> None:
             self._put(spec.path, blob, overwrite=spec.overwrite)
 

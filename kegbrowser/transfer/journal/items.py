@@ -23,7 +23,7 @@ Row = tuple[int, bytes, bytes, int, int, bytes, int, int, bytes, int | None, str
 
 def encode(text: str) -> bytes:
     """A path as the journal keeps it, also one that is no valid text."""
-    return text.encode("utf-8", "surrogatepass")
+    return text.encode() if text.isascii() else text.encode("utf-8", "surrogatepass")
 
 
 def decode(content: bytes) -> str:
