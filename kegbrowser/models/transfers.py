@@ -1,20 +1,29 @@
-"""The transfers as a table, the newest at the top."""
+"""The transfers as a table, the newest at the top; below an opened one its files, however many."""
 
 from __future__ import annotations
 
 import enum
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Slot
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, QTimer, Slot
 
+from kegbrowser.backends.proofs import Certainty, Proof
 from kegbrowser.models.formats import number_text, size_text
 from kegbrowser.models.listing import Index, as_plain, shown_name
+from kegbrowser.models.transfer_rows import PAGE_ITEMS, Block, Pages, Rows
+from kegbrowser.services.items import ItemsReader
 from kegbrowser.services.transfer import Transfer, TransferKind, TransferState
 from kegbrowser.services.transfers import TransferQueue
+from kegbrowser.transfer.events import Checked, RunningItem
+from kegbrowser.transfer.records import ItemRecord, ItemState
 
 TRANSFER_ROLE = Qt.ItemDataRole.UserRole
 FRACTION_ROLE = Qt.ItemDataRole.UserRole + 1
 """0 to 1000, or -1 while the total is unknown."""
+FILE_STATE_ROLE = Qt.ItemDataRole.UserRole + 2
+"""ItemState of a file; None for a transfer."""
+
+REFRESH_MS = 500
 
 
 class TransferColumn(enum.IntEnum):
@@ -28,20 +37,88 @@ class TransferColumn(enum.IntEnum):
 
 
 class TransfersModel(QAbstractTableModel):
-    """GUI thread only. Follows the queue's signals; holds nothing of its own but the order."""
+    """GUI thread only. Follows the queue's signals; of the files of open transfers it holds those that were read lately.
 
-    def __init__(self, queue: TransferQueue, parent: QObject | None = None) -> None:
+    Args:
+        reader: reads the files of a transfer; None: transfers cannot be opened.
+    """
+
+    def __init__(self, queue: TransferQueue, parent: QObject | None = None, reader: ItemsReader | None = None) -> None:
         super().__init__(parent)
-        self._transfers: list[Transfer] = []
+        self._rows = Rows()
+        self._pages = Pages()
+        self._asked: set[tuple[int, bool, int]] = set()
+        self._reader = reader
+        self._refreshing = QTimer(self)
+        self._refreshing.setInterval(REFRESH_MS)
+        self._refreshing.timeout.connect(self._on_refresh_due)
+        self._visible = range(0)
         queue.transfer_added.connect(self._on_transfer_added)
         queue.transfer_changed.connect(self._on_transfer_changed)
         queue.transfer_removed.connect(self._on_transfer_removed)
+        queue.transfers_arranged.connect(self._on_transfers_arranged)
+        if reader is not None:
+            reader.items_ready.connect(self._on_items_ready, Qt.ConnectionType.QueuedConnection)
+            reader.counts_ready.connect(self._on_counts_ready, Qt.ConnectionType.QueuedConnection)
 
     def transfer_at(self, row: int) -> Transfer:
-        return self._transfers[row]
+        """The transfer that a row shows, or whose file it shows."""
+        return self._rows.at(row)[0].transfer
+
+    def item_at(self, row: int) -> ItemRecord | None:
+        """The file that a row shows; None for a transfer, and while the file is not read yet."""
+        block, number = self._rows.at(row)
+        return None if number < 0 else self._pages.find(block, number)
+
+    def is_file(self, row: int) -> bool:
+        return self._rows.at(row)[1] >= 0
+
+    def can_open(self, row: int) -> bool:
+        """Whether a row is a transfer whose files can be shown."""
+        block, number = self._rows.at(row)
+        return number < 0 and self._reader is not None and block.transfer.journal_id is not None
+
+    def is_open(self, row: int) -> bool:
+        block, number = self._rows.at(row)
+        return number < 0 and block.is_open
+
+    def shows_only_failed(self, row: int) -> bool:
+        return self._rows.at(row)[0].only_failed
+
+    def row_of(self, transfer_id: int) -> int | None:
+        return self._rows.row_of(transfer_id)
+
+    def set_open(self, row: int, *, is_open: bool) -> None:
+        """Show or hide the files of a transfer."""
+        block, number = self._rows.at(row)
+        if number >= 0 or block.is_open == is_open or (is_open and not self.can_open(row)):
+            return
+        if is_open:
+            block.is_open, block.files = True, 0
+            self._rows.update()
+            self._ask_counts(block)
+            self._refreshing.start()
+        else:
+            self._resize(block, 0)
+            block.is_open = False
+            self._rows.update()
+            self._pages.forget(block.transfer.transfer_id)
+        self._tell_changed(row, row)
+
+    def set_only_failed(self, row: int, *, only_failed: bool) -> None:
+        """Show all files of a transfer, or only those that failed."""
+        block = self._rows.at(row)[0]
+        if block.only_failed != only_failed:
+            self._resize(block, 0)
+            block.only_failed = only_failed
+            self._ask_counts(block)
+
+    def set_visible(self, first: int, last: int) -> None:
+        """The rows that are on the screen: only they are kept fresh."""
+        self._visible = range(max(0, first), last + 1)
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
-        return 0 if parent.isValid() else len(self._transfers)
+        return 0 if parent.isValid() else len(self._rows)
 
     def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
         return 0 if parent.isValid() else len(TransferColumn)
@@ -65,42 +142,219 @@ class TransfersModel(QAbstractTableModel):
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if not index.isValid():
             return None
-        transfer = self._transfers[index.row()]
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            return self._text(transfer, TransferColumn(index.column()))
+        block, number = self._rows.at(index.row())
         if role == TRANSFER_ROLE:
-            return transfer
-        if role == FRACTION_ROLE:
-            return fraction(transfer)
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return as_plain(self._tool_tip(transfer))
+            return block.transfer
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(index.column())
+        if number >= 0:
+            return self._file_data(block, number, TransferColumn(index.column()), role)
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
+            return self._text(block.transfer, TransferColumn(index.column()))
+        if role == FRACTION_ROLE:
+            return fraction(block.transfer)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return as_plain(self._tool_tip(block.transfer))
         return None
+
+    # -- files -------------------------------------------------------------------------------------------------------------
+
+    def _file_data(self, block: Block, number: int, column: TransferColumn, role: int) -> Any:
+        item = self._pages.find(block, number)
+        if item is None:
+            self._ask_page(block, number)
+        if role == FILE_STATE_ROLE:
+            return None if item is None else item.state
+        running = self._running(block, item)
+        if role == FRACTION_ROLE:
+            return -1 if item is None else file_fraction(item, running)
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
+            if item is None:
+                return "…" if column is TransferColumn.NAME else ""
+            return self._file_text(block, item, column, running)
+        if role == Qt.ItemDataRole.ToolTipRole and item is not None:
+            lines = [shown_name(item.source), shown_name(item.place), self._file_status(item, running)]
+            if item.error is not None and item.error.hint:
+                lines.append(item.error.hint)
+            return as_plain("\n".join(dict.fromkeys(line for line in lines if line)))
+        return None
+
+    def _running(self, block: Block, item: ItemRecord | None) -> RunningItem | None:
+        if item is None or block.transfer.state.is_final:
+            return None
+        return next((one for one in block.transfer.progress.running if one.item == item.item), None)
+
+    def _file_text(self, block: Block, item: ItemRecord, column: TransferColumn, running: RunningItem | None) -> str:
+        match column:
+            case TransferColumn.NAME:
+                return shown_name(item.source.rstrip("/\\").replace("\\", "/").rpartition("/")[2] or item.source)
+            case TransferColumn.PROGRESS:
+                size = "" if item.mark.size < 0 else size_text(item.mark.size)
+                if running is None or not size:
+                    return size
+                return self.tr("%1 of %2").replace("%1", size_text(running.bytes_done)).replace("%2", size)
+            case TransferColumn.STATUS:
+                return self._file_status(item, running)
+            case _:
+                return ""
+
+    def _file_status(self, item: ItemRecord, running: RunningItem | None) -> str:
+        """How a file ended: verified and by what, size only, not verifiable and why, or failed and why."""
+        match item.state:
+            case ItemState.DONE:
+                return self._proof_text(item.proof)
+            case ItemState.FAILED:
+                reason = item.error.message if item.error is not None else ""
+                return self.tr("FAILED: %s") % reason if reason else self.tr("FAILED")
+            case ItemState.SKIPPED:
+                return self.tr("Skipped")
+            case ItemState.MOVING:
+                return self.tr("Moving") if running is not None else self.tr("Begun")
+            case ItemState.PLANNED:
+                return self.tr("Moving") if running is not None else self.tr("Waiting")
+
+    def _proof_text(self, proof: Proof | None) -> str:
+        if proof is None:
+            return self.tr("Done")
+        match proof.certainty:
+            case Certainty.VERIFIED:
+                return self.tr("Verified by %s") % proof.by
+            case Certainty.SIZE_ONLY:
+                return self.tr("Size only: %s") % proof.reason if proof.reason else self.tr("Size only")
+            case Certainty.UNVERIFIABLE:
+                return self.tr("Not verifiable here: %s") % proof.reason
+
+    def _ask_page(self, block: Block, number: int) -> None:
+        transfer = block.transfer
+        key = (transfer.transfer_id, block.only_failed, number // PAGE_ITEMS)
+        if self._reader is None or transfer.journal_id is None or key in self._asked:
+            return
+        self._asked.add(key)
+        first = number // PAGE_ITEMS * PAGE_ITEMS
+        self._reader.request(
+            transfer.transfer_id, transfer.journal_id, first, PAGE_ITEMS, only_failed=block.only_failed
+        )
+
+    def _ask_counts(self, block: Block) -> None:
+        transfer = block.transfer
+        if self._reader is not None and transfer.journal_id is not None:
+            self._reader.request(transfer.transfer_id, transfer.journal_id, 0, 0, only_failed=block.only_failed)
+
+    @Slot(object, object, bool, object)
+    def _on_items_ready(self, transfer_id: int, first: int, only_failed: bool, items: tuple[ItemRecord, ...]) -> None:
+        self._asked.discard((transfer_id, only_failed, first // PAGE_ITEMS))
+        number = self._rows.number_of(transfer_id)
+        if number is None:
+            return
+        block = self._rows.blocks[number]
+        if not block.is_open or block.only_failed != only_failed:
+            return
+        self._pages.put(transfer_id, first, items, only_failed=only_failed)
+        row = self._rows.row_of(transfer_id)
+        if row is not None and block.files:
+            last = min(first + len(items), block.files) - 1
+            self._tell_changed(row + 1 + first, row + 1 + max(first, last))
+
+    @Slot(object, object)
+    def _on_counts_ready(self, transfer_id: int, counts: dict[ItemState, int]) -> None:
+        number = self._rows.number_of(transfer_id)
+        if number is not None and self._rows.blocks[number].is_open:
+            block = self._rows.blocks[number]
+            self._resize(block, counts[ItemState.FAILED] if block.only_failed else sum(counts.values()))
+
+    def _resize(self, block: Block, files: int) -> None:
+        """Let so many rows of files follow a transfer."""
+        row = self._rows.row_of(block.transfer.transfer_id)
+        if row is None or not block.is_open or files == block.files:
+            return
+        if files > block.files:
+            self.beginInsertRows(QModelIndex(), row + 1 + block.files, row + files)
+            block.files = files
+            self._rows.update()
+            self.endInsertRows()
+        else:
+            self.beginRemoveRows(QModelIndex(), row + 1 + files, row + block.files)
+            block.files = files
+            self._rows.update()
+            self.endRemoveRows()
+
+    @Slot()
+    def _on_refresh_due(self) -> None:
+        """Read again what is on the screen of transfers that go on."""
+        is_needed = False
+        for block in self._rows.blocks:
+            if not block.is_open:
+                continue
+            is_needed = True
+            if not block.transfer.state.is_final or not block.files:
+                self._ask_counts(block)
+        seen: set[tuple[int, int]] = set()
+        for row in self._visible:
+            if row >= len(self._rows):
+                break
+            block, number = self._rows.at(row)
+            page = (block.transfer.transfer_id, number // PAGE_ITEMS)
+            if number >= 0 and page not in seen and not block.transfer.state.is_final:
+                seen.add(page)
+                self._ask_page(block, number)
+        if not is_needed:
+            self._refreshing.stop()
+
+    # -- transfers -----------------------------------------------------------------------------------------------------------
 
     @Slot(object)
     def _on_transfer_added(self, transfer: Transfer) -> None:
         self.beginInsertRows(QModelIndex(), 0, 0)
-        self._transfers.insert(0, transfer)
+        self._rows.blocks.insert(0, Block(transfer))
+        self._rows.update()
         self.endInsertRows()
 
     @Slot(object)
     def _on_transfer_changed(self, transfer: Transfer) -> None:
-        row = self._row_of(transfer.transfer_id)
-        if row is not None:
-            self._transfers[row] = transfer
-            self.dataChanged.emit(self.index(row, 0), self.index(row, len(TransferColumn) - 1))
+        number = self._rows.number_of(transfer.transfer_id)
+        row = self._rows.row_of(transfer.transfer_id)
+        if number is None or row is None:
+            return
+        block = self._rows.blocks[number]
+        has_ended = transfer.state.is_final and not block.transfer.state.is_final
+        block.transfer = transfer
+        self._tell_changed(row, row)
+        if block.is_open and has_ended:
+            self._pages.forget(transfer.transfer_id)
+            self._ask_counts(block)
+            self._tell_changed(row, row + block.files)
 
     @Slot(int)
     def _on_transfer_removed(self, transfer_id: int) -> None:
-        row = self._row_of(transfer_id)
-        if row is not None:
-            self.beginRemoveRows(QModelIndex(), row, row)
-            del self._transfers[row]
-            self.endRemoveRows()
+        number = self._rows.number_of(transfer_id)
+        row = self._rows.row_of(transfer_id)
+        if number is None or row is None:
+            return
+        block = self._rows.blocks[number]
+        self.beginRemoveRows(QModelIndex(), row, row + (block.files if block.is_open else 0))
+        del self._rows.blocks[number]
+        self._rows.update()
+        self._pages.forget(transfer_id)
+        self.endRemoveRows()
 
-    def _row_of(self, transfer_id: int) -> int | None:
-        return next((row for row, one in enumerate(self._transfers) if one.transfer_id == transfer_id), None)
+    @Slot(object)
+    def _on_transfers_arranged(self, order: tuple[int, ...]) -> None:
+        """The newest is at the top, so what comes first in the queue is at the bottom."""
+        rank = {transfer_id: -place for place, transfer_id in enumerate(order)}
+        self.layoutAboutToBeChanged.emit()
+        old = self.persistentIndexList()
+        places = [self._rows.at(index.row()) for index in old]
+        self._rows.blocks.sort(key=lambda block: rank.get(block.transfer.transfer_id, 1))
+        self._rows.update()
+        new = [
+            self.index((self._rows.row_of(block.transfer.transfer_id) or 0) + 1 + number, index.column())
+            for index, (block, number) in zip(old, places, strict=True)
+        ]
+        self.changePersistentIndexList(old, new)
+        self.layoutChanged.emit()
+
+    def _tell_changed(self, first: int, last: int) -> None:
+        self.dataChanged.emit(self.index(first, 0), self.index(last, len(TransferColumn) - 1))
 
     def _text(self, transfer: Transfer, column: TransferColumn) -> str:
         match column:
@@ -159,10 +413,29 @@ class TransfersModel(QAbstractTableModel):
                 return self._done_text(transfer)
 
     def _done_text(self, transfer: Transfer) -> str:
-        skipped = transfer.report.files_skipped if transfer.report is not None else 0
-        check = transfer.report.check if transfer.report is not None else ""
-        text = self.tr("Done, %s checked") % check if check else self.tr("Done")
-        return f"{text}, {self.tr('%n skipped', '', skipped)}" if skipped else text
+        report = transfer.report
+        if report is None:
+            return self.tr("Done")
+        words = [self.tr("Done"), *self._checked_texts(report.checked, report.check, report.unchecked_reason)]
+        if report.files_skipped:
+            words.append(self.tr("%n skipped", "", report.files_skipped))
+        return ", ".join(words)
+
+    def _checked_texts(self, checked: Checked, by: str, reason: str) -> list[str]:
+        """How the files of a transfer were checked."""
+        texts: list[str] = []
+        unchecked = checked.size_only + checked.unverifiable
+        if checked.verified:
+            count = "" if not unchecked else f"{number_text(checked.verified)} "
+            texts.append(self.tr("%1verified by %2").replace("%1", count).replace("%2", by))
+        if checked.size_only:
+            count = "" if not checked.verified and not checked.unverifiable else f"{number_text(checked.size_only)} "
+            texts.append(f"{count}{self.tr('size only')}")
+        if checked.unverifiable:
+            texts.append(self.tr("%s not verifiable here") % number_text(checked.unverifiable))
+        if unchecked and reason:
+            texts[-1] += f" ({reason})"
+        return texts
 
     def _progress_text(self, transfer: Transfer) -> str:
         progress = transfer.progress
@@ -210,6 +483,15 @@ def fraction(transfer: Transfer) -> int:
     if progress.files_total:
         return min(1000, (progress.files_done + progress.files_skipped) * 1000 // progress.files_total)
     return 0 if transfer.state is TransferState.WAITING or transfer.state.is_final else -1
+
+
+def file_fraction(item: ItemRecord, running: RunningItem | None) -> int:
+    """How much of a file is there, 0 to 1000."""
+    if item.state is ItemState.DONE:
+        return 1000
+    if running is not None and running.bytes_total:
+        return min(1000, running.bytes_done * 1000 // running.bytes_total)
+    return 0
 
 
 def _alignment(column: int) -> Qt.AlignmentFlag:

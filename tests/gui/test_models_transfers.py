@@ -14,7 +14,7 @@ from kegbrowser.models.transfers import FRACTION_ROLE, TRANSFER_ROLE, TransferCo
 from kegbrowser.services.jobs import JobRunner
 from kegbrowser.services.transfer import Transfer, TransferKind, TransferState
 from kegbrowser.services.transfers import TransferQueue
-from kegbrowser.transfer.events import Failure, JobReport, Progress
+from kegbrowser.transfer.events import Checked, Failure, JobReport, Progress
 
 GIB = 2**30
 DENIED = PermissionDenied("“x” may not be read.", hint="Ask the owner.")
@@ -89,8 +89,12 @@ def test_the_newest_is_at_the_top_and_rows_come_change_and_go(queue: TransferQue
         ),
         (replace(UPLOAD, state=TransferState.DONE), "Done", 1000),
         (
-            replace(UPLOAD, state=TransferState.DONE, report=JobReport(3, 1, 1, 1, files_skipped=2, check="CRC32C")),
-            "Done, CRC32C checked, 2 skipped",
+            replace(
+                UPLOAD,
+                state=TransferState.DONE,
+                report=JobReport(3, 1, 1, 1, files_skipped=2, check="CRC32C", checked=Checked(verified=1)),
+            ),
+            "Done, verified by CRC32C, 2 skipped",
             1000,
         ),
         (
