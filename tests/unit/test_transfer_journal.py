@@ -196,6 +196,20 @@ def test_waiting_for_a_job_can_be_cancelled(journal: Journal) -> None:
     first.close()
 
 
+def test_locks_of_dead_windows_and_helpers_are_swept(journal: Journal, tmp_path: Path) -> None:
+    folder = tmp_path / "transfers.sqlite.locks"
+    first = journal.new_owner()
+    for name in ("window-dead.lock", "job-77.lock"):
+        (folder / name).touch()
+
+    second = journal.new_owner()
+
+    assert {path.name for path in folder.iterdir()} == {f"window-{one.name}.lock" for one in (first, second)}
+    first.release()
+    second.release()
+    assert list(folder.iterdir()) == []
+
+
 def test_lock_is_held_once_and_leaves_nothing(tmp_path: Path) -> None:
     lock = FileLock.try_lock(tmp_path / "a.lock")
     assert lock is not None
@@ -524,6 +538,34 @@ def test_disk_that_takes_no_more_stops_the_job_with_one_sentence_and_loses_nothi
     assert sum(journal.item_counts(job_id).values()) == planned + 1
     assert [record.token for record in journal.unfinished(job_id)] == ["token"]
     assert journal.items(job_id, 0, 1)[0].state is ItemState.DONE
+
+
+def test_disk_that_is_slower_than_the_walk_holds_the_walk_back(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_journal, "QUEUE_ITEMS", 50)
+    job_id = journal.add("upload", {})
+    memory = journal.open_job(job_id)
+    numbers: list[int] = []
+    blocker = connect(journal.path)
+    blocker.execute("BEGIN IMMEDIATE")
+
+    def walk() -> None:
+        for number in range(1000):
+            numbers.append(memory.plan(f"s{number}", "p", MARK, overwrite=False))
+
+    walker = threading.Thread(target=walk)
+    walker.start()
+    walker.join(0.5)
+    held_back_at = len(numbers)
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    walker.join(20)
+    memory.close()
+
+    assert held_back_at <= 100, "one batch on its way, one that waits"
+    assert numbers == list(range(1000))
+    assert sum(journal.item_counts(job_id).values()) == 1000
 
 
 def test_no_secret_is_in_the_file(journal: Journal) -> None:

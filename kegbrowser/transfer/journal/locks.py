@@ -67,11 +67,12 @@ class FileLock:
     @classmethod
     def new(cls, folder: Path) -> Self:
         """The lock of a new window."""
-        name = uuid.uuid4().hex
-        lock = cls.try_lock(owner_path(folder, name))
-        assert lock is not None  # nobody else looks for it before it is written down somewhere
-        lock.name = name
-        return lock
+        while True:
+            name = uuid.uuid4().hex
+            lock = cls.try_lock(owner_path(folder, name))
+            if lock is not None:  # else somebody who sweeps has just looked at it
+                lock.name = name
+                return lock
 
     def release(self) -> None:
         """Let it go and remove the file. The second call does nothing."""
@@ -99,6 +100,13 @@ def owner_path(folder: Path, name: str) -> Path:
 def job_path(folder: Path, job_id: int) -> Path:
     """Where the lock of a job that is being run is."""
     return folder / f"job-{job_id}.lock"
+
+
+def sweep(folder: Path) -> None:
+    """Remove the locks that dead processes left."""
+    for path in folder.glob("*.lock"):
+        with suppress(OSError):
+            is_alive(path)
 
 
 def is_alive(path: Path) -> bool:

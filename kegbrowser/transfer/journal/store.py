@@ -19,7 +19,7 @@ from kegbrowser.transfer.events import JobReport, Progress
 from kegbrowser.transfer.journal.database import connect, journal_errors, prepare, transaction
 from kegbrowser.transfer.journal.items import PAGE_ITEMS, ItemReader, decode, remove_slice, reset_failed, shrink
 from kegbrowser.transfer.journal.job_journal import SqliteJobJournal
-from kegbrowser.transfer.journal.locks import FileLock, is_alive, job_path, owner_path
+from kegbrowser.transfer.journal.locks import FileLock, is_alive, job_path, owner_path, sweep
 from kegbrowser.transfer.journal.values import (
     ENDED,
     JobRecord,
@@ -190,6 +190,7 @@ class Journal:
     def new_owner(self) -> FileLock:
         """Make this process an owner of jobs, by `name`, until it calls `release` or ends, in whatever way."""
         with journal_errors(self.path):
+            sweep(self._locks)
             return FileLock.new(self._locks)
 
     def claim(self, job_id: int, owner: str) -> bool:
