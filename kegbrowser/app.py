@@ -22,6 +22,7 @@ from kegbrowser.profiles.secrets import SecretStore
 from kegbrowser.profiles.settings import SettingsStore
 from kegbrowser.services.connections import Connections
 from kegbrowser.services.helper_pool import HelperPool
+from kegbrowser.services.items import ItemsReader
 from kegbrowser.services.jobs import JobRunner
 from kegbrowser.services.lister import DirectoryLister
 from kegbrowser.services.operations import FileOperations
@@ -79,7 +80,8 @@ class Application(QObject):
         self.navigation = Navigation(self)
         self.tree = FolderTreeModel(self._lister, icons.tree_icon, self)
         self.listing = ListingModel(self._lister, icons.kind_of, icons.file_icon, self)
-        transfers = TransfersModel(self.queue, self)
+        self._items = ItemsReader(self._places.journal_file)
+        transfers = TransfersModel(self.queue, self, self._items)
         self.actions = Actions(self)
         self.browser = Browser(self.connections, self.tree, self.listing, self.navigation, self.actions)
         panel = TransferPanel(transfers, self.queue)
@@ -157,6 +159,7 @@ class Application(QObject):
     def shut_down(self) -> None:
         """Stop everything, top down. Blocks, some seconds at most."""
         self.queue.shut_down()
+        self._items.close()
         self.connections.shut_down()
 
 

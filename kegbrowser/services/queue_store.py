@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 import queue
 import threading
@@ -103,6 +104,22 @@ class QueueStore(QObject):
         """Have `take` called on the store's thread with the items of which something may be left at the target."""
         self._with(job, lambda journal, job_id: take(tuple(journal.unfinished(job_id))))
 
+    def export(self, job: Future[int], path: str) -> None:
+        """Write the items of a job to a file (CSV); what goes wrong comes as `trouble_met`."""
+
+        def write(journal: Journal, job_id: int) -> None:
+            try:
+                with Path(path).open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+                    rows = csv.writer(file)
+                    rows.writerow(("source", "target", "size", "state", "check", "reason"))
+                    for item in journal.all_items(job_id):
+                        rows.writerow(_row(item))
+            except OSError as error:
+                reason = error.strerror or "the system refused"
+                self.trouble_met.emit(StorageError(f"Could not write “{Path(path).name}”: {reason}.", path=path))
+
+        self._with(job, write)
+
     def place_of(self, job: Future[int] | None) -> JournalPlace | None:
         """Where a job is remembered; waits until it is in the journal. Called on the job's thread. None: nowhere."""
         if job is None:
@@ -172,6 +189,14 @@ class QueueStore(QObject):
             if journal.claim(record.job_id, owner):
                 found.append(Restored(record, recipe))
         self.jobs_restored.emit(tuple(found))
+
+
+def _row(item: ItemRecord) -> tuple[object, ...]:
+    proof, error = item.proof, item.error
+    check = "" if proof is None else f"{proof.certainty.value} {proof.by}".strip()
+    reason = error.message if error is not None else proof.reason if proof is not None else ""
+    size = "" if item.mark.size < 0 else item.mark.size
+    return item.source, item.place, size, item.state.value, check, reason
 
 
 class _Broken:

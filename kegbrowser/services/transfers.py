@@ -284,6 +284,12 @@ class TransferQueue(QObject):
         """Bytes a second up and down; None for none."""
         return self._up_limit, self._down_limit
 
+    def export_files(self, transfer_id: int, path: str) -> None:
+        """Write the list of a transfer's files, and what became of each, to a local file (CSV), on another thread."""
+        entry = self._entries.get(transfer_id)
+        if entry is not None and entry.row is not None and self._store is not None:
+            self._store.export(entry.row, path)
+
     def remove(self, transfer_id: int) -> None:
         """Take an ended transfer off the list."""
         entry = self._entries.get(transfer_id)

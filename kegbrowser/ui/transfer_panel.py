@@ -1,35 +1,37 @@
-"""The transfers below the contents: a row each, with what can be done about it."""
+"""The transfers below the contents: a row each, with what can be done about it, and how fast all of them go."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, QUrl, Signal, Slot
-from PySide6.QtGui import QDesktopServices, QPainter
+from PySide6.QtCore import QPoint, Qt, QTimer, QUrl, Signal, Slot
+from PySide6.QtGui import QAction, QDesktopServices, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import (
-    QAbstractItemView,
+    QFileDialog,
     QFrame,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QMenu,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
     QTableView,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from kegbrowser.models.listing import Index
-from kegbrowser.models.transfers import FRACTION_ROLE, TRANSFER_ROLE, TransferColumn, TransfersModel
+from kegbrowser.models.formats import size_text
+from kegbrowser.models.transfers import TransfersModel
 from kegbrowser.services.transfer import Transfer, TransferKind, TransferState
 from kegbrowser.services.transfers import TransferQueue
+from kegbrowser.transfer.records import ItemRecord
 from kegbrowser.ui import icons
+from kegbrowser.ui.throughput_graph import ThroughputGraph
+from kegbrowser.ui.transfer_table import TransferTable
 
-ROW_PX = 30
-MARGIN_PX = 11
-"""Left and right in a cell, as the style sheet has it for text."""
-_WIDTHS = {TransferColumn.PROGRESS: 260, TransferColumn.SPEED: 100, TransferColumn.REMAINING: 90}
+SAMPLE_MS = 500
+LIMITS_MIB_PER_S = (0.25, 0.5, 1, 2, 5, 10, 25, 50, 100)
+MIB = 1024 * 1024
+MAX_SELECTED = 10_000
+"""Rows of one stretch that are looked at, where a million are selected."""
+
+_PAUSABLE = (TransferState.WAITING, TransferState.PREPARING, TransferState.RUNNING)
 
 
 class TransferPanel(QFrame):
@@ -44,26 +46,28 @@ class TransferPanel(QFrame):
         self._queue = queue
         self._title = QLabel()
         self._title.setObjectName("panel_title")
+        self._speed = QLabel()
+        self._graph = ThroughputGraph()
+        self._pause = self._button("pause", self.tr("Pause"), self._on_pause)
+        self._resume = self._button("play", self.tr("Resume"), self._on_resume)
         self._stop = self._button("cancel", self.tr("Cancel"), self._on_cancel)
         self._retry = self._button("retry", self.tr("Try again"), self._on_retry)
         self._clear = self._button("clear", self.tr("Remove finished"), self._on_clear)
-        self._table = QTableView()
-        self._set_up_table()
-        head = QHBoxLayout()
-        head.setContentsMargins(12, 4, 6, 4)
-        head.addWidget(self._title)
-        head.addStretch(1)
-        for button in (self._stop, self._retry, self._clear):
-            head.addWidget(button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        layout.addLayout(head)
-        layout.addWidget(self._table)
+        self._limits = self._button("settings", self.tr("Speed limits"), self._on_limits)
+        self._table = TransferTable(model)
+        self._table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self._table.customContextMenuRequested.connect(self._on_menu_requested)
+        self._table.doubleClicked.connect(self._on_double_clicked)
+        self._add_keys()
+        self._lay_out()
         model.rowsInserted.connect(self._on_changed)
         model.rowsRemoved.connect(self._on_changed)
         model.dataChanged.connect(self._on_changed)
         self._table.selectionModel().selectionChanged.connect(self._on_changed)
+        self._sampling = QTimer(self)
+        self._sampling.setInterval(SAMPLE_MS)
+        self._sampling.timeout.connect(self._on_sample_due)
+        self._sampling.start()
         self._on_changed()
 
     @property
@@ -71,38 +75,47 @@ class TransferPanel(QFrame):
         return self._table
 
     def selected(self) -> list[Transfer]:
-        rows = sorted({index.row() for index in self._table.selectionModel().selectedIndexes()})
-        return [self._model.transfer_at(row) for row in rows]
+        """The transfers that are selected, or whose files are."""
+        found = {one.transfer_id: one for one in map(self._model.transfer_at, self._selected_rows())}
+        return list(found.values())
 
     def retint(self) -> None:
         """Take the icons of the theme that is in force now."""
-        for button in (self._stop, self._retry, self._clear):
+        for button in (self._pause, self._resume, self._stop, self._retry, self._clear, self._limits):
             button.setIcon(icons.icon(button.property("icon_name")))
 
-    def _set_up_table(self) -> None:
-        table = self._table
-        table.setObjectName("transfers")
-        table.setAccessibleName(self.tr("Transfers"))
-        table.setModel(self._model)
-        table.setItemDelegate(_Delegate(table))
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setShowGrid(False)
-        table.setWordWrap(False)
-        table.setTabKeyNavigation(False)
-        table.setFrameShape(QFrame.Shape.NoFrame)
-        table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        table.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        table.verticalHeader().hide()
-        table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        table.verticalHeader().setDefaultSectionSize(ROW_PX)
-        table.horizontalHeader().setHighlightSections(False)
-        table.horizontalHeader().setSectionResizeMode(TransferColumn.NAME, QHeaderView.ResizeMode.Stretch)
-        table.horizontalHeader().setSectionResizeMode(TransferColumn.STATUS, QHeaderView.ResizeMode.Stretch)
-        for column, width in _WIDTHS.items():
-            table.setColumnWidth(column, width)
-        table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        table.customContextMenuRequested.connect(self._on_menu_requested)
-        table.doubleClicked.connect(self._on_double_clicked)
+    def _lay_out(self) -> None:
+        head = QHBoxLayout()
+        head.setContentsMargins(12, 4, 6, 4)
+        head.addWidget(self._title)
+        head.addSpacing(16)
+        head.addWidget(self._graph)
+        head.addWidget(self._speed)
+        head.addStretch(1)
+        for button in (self._pause, self._resume, self._stop, self._retry, self._clear, self._limits):
+            head.addWidget(button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addLayout(head)
+        layout.addWidget(self._table)
+
+    def _add_keys(self) -> None:
+        """What the table's keys do; each has a twin in the menu."""
+        keys = (
+            (Qt.Key.Key_Space, self._on_pause_or_resume),
+            (Qt.Key.Key_Delete, self._on_cancel),
+            (Qt.Key.Key_Return, self._on_details),
+            (QKeySequence("Ctrl+Up"), self._on_move_up),
+            (QKeySequence("Ctrl+Down"), self._on_move_down),
+            (QKeySequence.StandardKey.Copy, self._on_copy),
+        )
+        for key, slot in keys:
+            action = QAction(self._table)
+            action.setShortcut(QKeySequence(key))
+            action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+            action.triggered.connect(slot)
+            self._table.addAction(action)
 
     def _button(self, icon_name: str, text: str, slot: object) -> QToolButton:
         button = QToolButton()
@@ -114,138 +127,247 @@ class TransferPanel(QFrame):
         button.clicked.connect(slot)
         return button
 
+    def _selected_rows(self) -> list[int]:
+        selection = self._table.selectionModel().selection()
+        rows: set[int] = set()
+        for number in range(selection.count()):
+            span = selection.at(number)
+            rows.update(range(span.top(), min(span.bottom(), span.top() + MAX_SELECTED) + 1))
+        return sorted(rows)
+
+    def _targets(self) -> list[Transfer]:
+        return self.selected() or list(self._queue.transfers())
+
+    # -- what changes --------------------------------------------------------------------------------------------------------
+
     @Slot()
     def _on_changed(self) -> None:
         transfers = self._queue.transfers()
-        active = sum(not transfer.state.is_final for transfer in transfers)
+        active = sum(not one.state.is_final and one.state is not TransferState.PAUSED for one in transfers)
+        paused = sum(one.state is TransferState.PAUSED for one in transfers)
+        words = [self.tr("%n active", "", active)] if active else []
+        if paused:
+            words.append(self.tr("%n paused", "", paused))
+        self._title.setText(self.tr("Transfers") + (f" — {', '.join(words)}" if words else ""))
+        targets = self._targets()
+        self._pause.setEnabled(any(one.state in _PAUSABLE for one in targets))
+        self._resume.setEnabled(any(_can_resume(one) for one in targets))
+        self._stop.setEnabled(any(not one.state.is_final for one in targets))
+        self._retry.setEnabled(any(_can_retry(one) for one in targets))
+        self._clear.setEnabled(any(one.state.is_final for one in transfers))
+
+    @Slot()
+    def _on_sample_due(self) -> None:
+        down = up = 0.0
+        for one in self._queue.transfers():
+            if one.kind in (TransferKind.DOWNLOAD, TransferKind.COPY, TransferKind.MOVE):
+                down += one.rate_bytes_per_s
+            if one.kind in (TransferKind.UPLOAD, TransferKind.COPY, TransferKind.MOVE):
+                up += one.rate_bytes_per_s
+        self._graph.add(down, up)
+        parts = [f"↓ {size_text(int(down))}/s"] if down else []
+        parts += [f"↑ {size_text(int(up))}/s"] if up else []
+        self._speed.setText("   ".join(parts))
+
+    # -- what is done --------------------------------------------------------------------------------------------------------
+
+    @Slot()
+    def _on_pause(self) -> None:
+        for one in self._targets():
+            self._queue.pause(one.transfer_id)
+
+    @Slot()
+    def _on_resume(self) -> None:
+        for one in self._targets():
+            if _can_resume(one):
+                self._queue.resume(one.transfer_id)
+
+    @Slot()
+    def _on_pause_or_resume(self) -> None:
         chosen = self.selected()
-        targets = chosen or transfers
-        self._title.setText(self.tr("Transfers — %n active", "", active) if active else self.tr("Transfers"))
-        self._stop.setEnabled(any(not transfer.state.is_final for transfer in targets))
-        self._retry.setEnabled(any(_can_retry(transfer) for transfer in targets))
-        self._clear.setEnabled(any(transfer.state.is_final for transfer in transfers))
+        if any(one.state in _PAUSABLE and not one.notice for one in chosen):
+            self._on_pause()
+        elif chosen:
+            self._on_resume()
 
     @Slot()
     def _on_cancel(self) -> None:
-        for transfer in self.selected() or self._queue.transfers():
-            self._queue.cancel(transfer.transfer_id)
+        for one in self._targets():
+            self._queue.cancel(one.transfer_id)
 
     @Slot()
     def _on_retry(self) -> None:
-        for transfer in self.selected() or self._queue.transfers():
-            if _can_retry(transfer):
-                self._queue.retry(transfer.transfer_id)
+        for one in self._targets():
+            if _can_retry(one):
+                self._queue.retry(one.transfer_id)
+
+    @Slot()
+    def _on_retry_failed(self) -> None:
+        for one in self.selected():
+            self._queue.retry_failed(one.transfer_id)
 
     @Slot()
     def _on_clear(self) -> None:
         self._queue.remove_ended()
+
+    @Slot()
+    def _on_move_up(self) -> None:
+        self._move(-1)
+
+    @Slot()
+    def _on_move_down(self) -> None:
+        self._move(1)
+
+    def _move(self, step: int) -> None:
+        """Up in the list is later in the queue: the newest is at the top."""
+        chosen = self.selected()
+        if len(chosen) != 1:
+            return
+        order = [one.transfer_id for one in self._queue.transfers()]
+        place = order.index(chosen[0].transfer_id)
+        if step > 0 and place > 0:
+            self._queue.move(chosen[0].transfer_id, order[place - 1])
+        elif step < 0 and place + 1 < len(order):
+            self._queue.move(chosen[0].transfer_id, order[place + 2] if place + 2 < len(order) else None)
+
+    @Slot()
+    def _on_copy(self) -> None:
+        """Copy what the selected rows say."""
+        lines = [_described(self._model, row) for row in self._selected_rows()]
+        QGuiApplication.clipboard().setText("\n".join(lines))
+
+    @Slot()
+    def _on_details(self) -> None:
+        for one in self.selected()[:1]:
+            self.details_wanted.emit(one)
+
+    @Slot()
+    def _on_double_clicked(self) -> None:
+        rows = self._selected_rows()
+        if len(rows) == 1 and self._model.can_open(rows[0]):
+            self._table.toggle(rows[0])
+        else:
+            self._on_details()
+
+    @Slot()
+    def _on_show_files(self) -> None:
+        for row in self._selected_rows()[:1]:
+            self._table.toggle(row)
+
+    @Slot(bool)
+    def _on_only_failed(self, only_failed: bool) -> None:  # as the signal gives it
+        for row in self._selected_rows()[:1]:
+            if not self._model.is_file(row):
+                self._model.set_open(row, is_open=True)
+            self._model.set_only_failed(row, only_failed=only_failed)
+
+    @Slot()
+    def _on_open_folder(self) -> None:
+        for one in self.selected()[:1]:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(one.local_folder))
+
+    @Slot()
+    def _on_export(self) -> None:
+        chosen = self.selected()
+        if len(chosen) != 1:
+            return
+        dialog = QFileDialog(self, self.tr("Save the list of files"), "", self.tr("Comma-separated values (*.csv)"))
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix("csv")
+        dialog.setProperty("transfer_id", chosen[0].transfer_id)
+        dialog.fileSelected.connect(self._on_export_chosen)
+        dialog.open()
+
+    @Slot(str)
+    def _on_export_chosen(self, path: str) -> None:
+        self._queue.export_files(int(self.sender().property("transfer_id")), path)
+
+    # -- menus ---------------------------------------------------------------------------------------------------------------
 
     @Slot(QPoint)
     def _on_menu_requested(self, point: QPoint) -> None:
         chosen = self.selected()
         if not chosen:
             return
+        one = chosen[0] if len(chosen) == 1 else None
+        rows = self._selected_rows()
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        cancel = menu.addAction(icons.icon("cancel"), self.tr("Cancel"), self._on_cancel)
-        cancel.setEnabled(any(not transfer.state.is_final for transfer in chosen))
-        retry = menu.addAction(icons.icon("retry"), self.tr("Try Again"), self._on_retry)
-        retry.setEnabled(any(_can_retry(transfer) for transfer in chosen))
+        self._add(menu, "pause", self.tr("Pause"), self._on_pause, any(each.state in _PAUSABLE for each in chosen))
+        self._add(menu, "play", self.tr("Resume"), self._on_resume, any(_can_resume(each) for each in chosen))
+        self._add(menu, "cancel", self.tr("Cancel"), self._on_cancel, any(not each.state.is_final for each in chosen))
+        self._add(menu, "retry", self.tr("Try Again"), self._on_retry, any(_can_retry(each) for each in chosen))
+        is_incomplete = any(each.state is TransferState.INCOMPLETE for each in chosen)
+        self._add(menu, "retry", self.tr("Try Again What Failed"), self._on_retry_failed, is_incomplete)
         menu.addSeparator()
-        details = menu.addAction(self.tr("Details…"), self._on_details)
-        details.setEnabled(len(chosen) == 1)
-        folder = menu.addAction(self.tr("Open Download Folder"), self._on_open_folder)
-        folder.setEnabled(len(chosen) == 1 and chosen[0].kind is TransferKind.DOWNLOAD)
-        menu.addAction(self.tr("Remove Finished"), self._on_clear)
+        self._add(menu, "up", self.tr("Move Up"), self._on_move_up, one is not None)
+        self._add(menu, "chevron-down", self.tr("Move Down"), self._on_move_down, one is not None)
+        menu.addSeparator()
+        can_open = one is not None and one.journal_id is not None
+        self._add(menu, "chevron-right", self.tr("Show or Hide Files"), self._on_show_files, can_open)
+        failed = menu.addAction(self.tr("Only Failed Files"))
+        failed.setCheckable(True)
+        failed.setChecked(len(rows) > 0 and self._model.shows_only_failed(rows[0]))
+        failed.setEnabled(can_open)
+        failed.toggled.connect(self._on_only_failed)
+        self._add(menu, "copy", self.tr("Copy Text"), self._on_copy, bool(rows))
+        self._add(menu, "file-sheet", self.tr("Save List of Files…"), self._on_export, can_open)
+        menu.addSeparator()
+        self._add(menu, "properties", self.tr("Details…"), self._on_details, one is not None)
+        is_download = one is not None and one.kind is TransferKind.DOWNLOAD
+        self._add(menu, "folder-open", self.tr("Open Download Folder"), self._on_open_folder, is_download)
+        self._add(menu, "clear", self.tr("Remove Finished"), self._on_clear, True)
         menu.popup(self._table.viewport().mapToGlobal(point))
 
-    @Slot()
-    def _on_details(self) -> None:
-        for transfer in self.selected()[:1]:
-            self.details_wanted.emit(transfer)
+    def _add(self, menu: QMenu, icon: str, text: str, slot: object, enabled: bool) -> None:  # one line each
+        action = menu.addAction(icons.icon(icon), text)
+        action.triggered.connect(slot)
+        action.setEnabled(enabled)
 
     @Slot()
-    def _on_double_clicked(self) -> None:
-        self._on_details()
+    def _on_limits(self) -> None:
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        up, down = self._queue.limits
+        self._add_limits(menu.addMenu(icons.icon("transfer-down"), self.tr("Download Limit")), down, "down")
+        self._add_limits(menu.addMenu(icons.icon("transfer-up"), self.tr("Upload Limit")), up, "up")
+        menu.addSeparator()
+        self._add(menu, "pause", self.tr("Pause All"), self._queue.pause_all, True)
+        self._add(menu, "play", self.tr("Resume All"), self._queue.resume_all, True)
+        menu.popup(self._limits.mapToGlobal(self._limits.rect().bottomLeft()))
+
+    def _add_limits(self, menu: QMenu, current: int | None, direction: str) -> None:
+        for value in (None, *(int(one * MIB) for one in LIMITS_MIB_PER_S)):
+            text = self.tr("No Limit") if value is None else self.tr("%s/s") % size_text(value)
+            action = menu.addAction(text)
+            action.setCheckable(True)
+            action.setChecked(value == current)
+            action.setData((direction, value))
+            action.triggered.connect(self._on_limit_chosen)
 
     @Slot()
-    def _on_open_folder(self) -> None:
-        for transfer in self.selected()[:1]:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(transfer.local_folder))
+    def _on_limit_chosen(self) -> None:
+        action = self.sender()
+        assert isinstance(action, QAction)
+        direction, value = action.data()
+        up, down = self._queue.limits
+        self._queue.set_limits(*((value, down) if direction == "up" else (up, value)))
 
 
-class _Delegate(QStyledItemDelegate):
-    """Draws the progress as a slim bar under its text, and the state as an icon and words."""
+def _described(model: TransfersModel, row: int) -> str:
+    item: ItemRecord | None = model.item_at(row)
+    if item is not None:
+        reason = item.error.message if item.error is not None else ""
+        return "\t".join(text for text in (item.source, item.place, item.state.value, reason) if text)
+    transfer = model.transfer_at(row)
+    return f"{model.title(transfer)}\t{model.status(transfer)}"
 
-    def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
-        super().initStyleOption(option, index)
-        if index.column() == TransferColumn.NAME:
-            transfer: Transfer = index.data(TRANSFER_ROLE)
-            option.icon = icons.icon(_state_icon(transfer))
-            option.features |= QStyleOptionViewItem.ViewItemFeature.HasDecoration
-            option.decorationSize = QSize(16, 16)
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        if index.column() != TransferColumn.PROGRESS:
-            super().paint(painter, option, index)
-            return
-        raised = QStyleOptionViewItem(option)
-        raised.rect = option.rect.adjusted(0, -2, 0, -4)
-        background = QStyleOptionViewItem(option)
-        self.initStyleOption(background, index)
-        background.text = ""
-        style = option.widget.style()
-        style.drawControl(QStyle.ControlElement.CE_ItemViewItem, background, painter, option.widget)
-        self._draw_text(painter, raised, index)
-        self._draw_bar(painter, option, index)
-
-    def _draw_text(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        selected = bool(option.state & QStyle.StateFlag.State_Selected)
-        palette = option.palette
-        painter.save()
-        painter.setPen((palette.highlightedText() if selected else palette.text()).color())
-        rect = option.rect.adjusted(MARGIN_PX, 0, -MARGIN_PX, 0)
-        text = option.fontMetrics.elidedText(str(index.data() or ""), Qt.TextElideMode.ElideRight, rect.width())
-        painter.drawText(rect, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)
-        painter.restore()
-
-    def _draw_bar(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        thousandths = int(index.data(FRACTION_ROLE))
-        area: QRect = option.rect
-        bar = QRectF(area.left() + MARGIN_PX, area.bottom() - 6, area.width() - 2 * MARGIN_PX, 3)
-        palette = option.palette
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(palette.mid())
-        painter.drawRoundedRect(bar, 1.5, 1.5)
-        if thousandths > 0:
-            painter.setBrush(palette.accent())
-            painter.drawRoundedRect(
-                QRectF(bar.left(), bar.top(), bar.width() * thousandths / 1000, bar.height()), 1.5, 1.5
-            )
-        painter.restore()
+def _can_resume(transfer: Transfer) -> bool:
+    waits = transfer.state is TransferState.WAITING and bool(transfer.notice)
+    return transfer.state is TransferState.PAUSED or waits
 
 
 def _can_retry(transfer: Transfer) -> bool:
     return transfer.state in (TransferState.FAILED, TransferState.INCOMPLETE, TransferState.CANCELLED)
-
-
-def _state_icon(transfer: Transfer) -> str:
-    by_state = {
-        TransferState.DONE: "verified",
-        TransferState.INCOMPLETE: "warning",
-        TransferState.FAILED: "error",
-        TransferState.CANCELLED: "cancel",
-        TransferState.ASKING: "question",
-        TransferState.WAITING: "clock",
-    }
-    by_kind = {
-        TransferKind.DOWNLOAD: "transfer-down",
-        TransferKind.UPLOAD: "transfer-up",
-        TransferKind.COPY: "copy",
-        TransferKind.MOVE: "move",
-        TransferKind.RENAME: "rename",
-        TransferKind.DELETE: "delete",
-    }
-    return by_state.get(transfer.state) or by_kind[transfer.kind]

@@ -17,7 +17,7 @@ from kegbrowser.backends.base import EntryKind
 from kegbrowser.backends.registry import backends
 from kegbrowser.resources import resource_folder
 from kegbrowser.services.transfer import Transfer, TransferKind, TransferState
-from kegbrowser.ui import file_kinds, icons, message_bar, transfer_panel
+from kegbrowser.ui import file_kinds, icons, message_bar, transfer_table
 from kegbrowser.ui.actions import ACTIONS
 from kegbrowser.ui.colors import DARK, LIGHT, Colors
 from tests.gui.contrast import contrast, mixed
@@ -69,7 +69,7 @@ def test_every_icon_that_the_code_names_has_a_file() -> None:
     named |= {file_kinds.icon_name_of(f"x.{ending}") for ending in file_kinds.endings()}
     named |= set(message_bar._ICONS.values())
     named |= {
-        transfer_panel._state_icon(Transfer(1, kind, (), None, state=state))
+        transfer_table._state_icon(Transfer(1, kind, (), None, state=state))
         for kind in TransferKind
         for state in TransferState
     }
