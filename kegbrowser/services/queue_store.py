@@ -158,6 +158,8 @@ class QueueStore(QObject):
             self.trouble_met.emit(error)
             self._refuse_all(error)
             return
+        if journal.notice:
+            self.trouble_met.emit(StorageError(journal.notice))
         try:
             while (action := self._todo.get()) is not None:
                 try:
