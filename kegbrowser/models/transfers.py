@@ -20,8 +20,8 @@ from kegbrowser.transfer.records import ItemRecord, ItemState
 TRANSFER_ROLE = Qt.ItemDataRole.UserRole
 FRACTION_ROLE = Qt.ItemDataRole.UserRole + 1
 """0 to 1000, or -1 while the total is unknown."""
-FILE_STATE_ROLE = Qt.ItemDataRole.UserRole + 2
-"""ItemState of a file; None for a transfer."""
+ITEM_ROLE = Qt.ItemDataRole.UserRole + 2
+"""ItemRecord of a file; None for a transfer, and for a file that is not read yet."""
 
 REFRESH_MS = 500
 
@@ -103,6 +103,8 @@ class TransfersModel(QAbstractTableModel):
             block.is_open = False
             self._rows.update()
             self._pages.forget(block.transfer.transfer_id)
+            if not any(one.is_open for one in self._rows.blocks):
+                self._refreshing.stop()
         self._tell_changed(row, row)
 
     def set_only_failed(self, row: int, *, only_failed: bool) -> None:
@@ -163,8 +165,8 @@ class TransfersModel(QAbstractTableModel):
         item = self._pages.find(block, number)
         if item is None:
             self._ask_page(block, number)
-        if role == FILE_STATE_ROLE:
-            return None if item is None else item.state
+        if role == ITEM_ROLE:
+            return item
         running = self._running(block, item)
         if role == FRACTION_ROLE:
             return -1 if item is None else file_fraction(item, running)

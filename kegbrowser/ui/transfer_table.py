@@ -15,16 +15,17 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from kegbrowser.backends.proofs import Certainty
 from kegbrowser.models.listing import Index
 from kegbrowser.models.transfers import (
-    FILE_STATE_ROLE,
     FRACTION_ROLE,
+    ITEM_ROLE,
     TRANSFER_ROLE,
     TransferColumn,
     TransfersModel,
 )
 from kegbrowser.services.transfer import Transfer, TransferKind, TransferState
-from kegbrowser.transfer.records import ItemState
+from kegbrowser.transfer.records import ItemRecord, ItemState
 from kegbrowser.ui import icons
 
 ROW_PX = 30
@@ -108,12 +109,14 @@ class _Delegate(QStyledItemDelegate):
 
     def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
         super().initStyleOption(option, index)
+        if index.column() == TransferColumn.STATUS:
+            option.textElideMode = Qt.TextElideMode.ElideRight
         if index.column() != TransferColumn.NAME:
             return
         model = index.model()
         assert isinstance(model, TransfersModel)
         is_file = model.is_file(index.row())
-        name = _file_icon(index.data(FILE_STATE_ROLE)) if is_file else _state_icon(index.data(TRANSFER_ROLE))
+        name = _file_icon(index.data(ITEM_ROLE)) if is_file else _state_icon(index.data(TRANSFER_ROLE))
         option.icon = icons.icon(name)
         option.features |= QStyleOptionViewItem.ViewItemFeature.HasDecoration
         option.decorationSize = QSize(16, 16)
@@ -200,12 +203,25 @@ def _state_icon(transfer: Transfer) -> str:
     return by_state.get(transfer.state) or by_kind[transfer.kind]
 
 
-def _file_icon(state: ItemState | None) -> str:
-    by_state = {
-        ItemState.DONE: "verified",
-        ItemState.FAILED: "error",
-        ItemState.SKIPPED: "forward",
-        ItemState.MOVING: "play",
-        ItemState.PLANNED: "clock",
-    }
-    return "clock" if state is None else by_state[state]
+def _file_icon(item: ItemRecord | None) -> str:
+    """Only what was verified has the green mark."""
+    if item is None:
+        return "clock"
+    if item.state is ItemState.DONE:
+        certainty = item.proof.certainty if item.proof is not None else None
+        return _BY_CERTAINTY[certainty]
+    return _BY_STATE[item.state]
+
+
+_BY_CERTAINTY = {
+    None: "check",
+    Certainty.VERIFIED: "verified",
+    Certainty.SIZE_ONLY: "check",
+    Certainty.UNVERIFIABLE: "info",
+}
+_BY_STATE = {
+    ItemState.FAILED: "error",
+    ItemState.SKIPPED: "forward",
+    ItemState.MOVING: "play",
+    ItemState.PLANNED: "clock",
+}
