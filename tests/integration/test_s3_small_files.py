@@ -327,7 +327,8 @@ def test_an_interrupt_ends_all_within_a_second(server: ExactS3) -> None:
     with FaultyProxy(server.port) as proxy:
         with exact_storage(server, endpoint_url=f"http://127.0.0.1:{proxy.port}") as storage:
             results = storage.read_files((ReadRequest(number, "x", 7000) for number in itertools.count()), lambda: 8)
-            next(results)
+            for _ in range(50):  # all connections are made
+                next(results)
             proxy.faults.stalled = True
             timer = threading.Timer(0.2, storage.interrupt)
             timer.start()
