@@ -7,17 +7,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from kegbrowser.backends.errors import Cancelled, PermissionDenied, StorageError
 from kegbrowser.backends.proofs import Certainty, Proof
@@ -28,7 +22,6 @@ from kegbrowser.transfer.journal import JobState, Journal, batch, job_journal
 from kegbrowser.transfer.journal.database import connect
 from kegbrowser.transfer.journal.locks import FileLock
 from kegbrowser.transfer.records import ItemEnd, ItemState, JournalFailed, SourceMark
-from tests.doubles.memory_journal import MemoryJournal
 
 MARK = SourceMark(5, 1_600_000_000_000_000, "tag")
 ROOT = Path(__file__).resolve().parents[2]
@@ -339,96 +332,6 @@ def test_pages_and_counts_of_items(journal: Journal) -> None:
     journal.wait_removed()
     assert journal.items(job_id, 0, 10) == []
     assert sum(journal.item_counts(job_id).values()) == 0
-
-
-@settings(max_examples=30, stateful_step_count=30, deadline=None)
-class _SameAsMemory(RuleBasedStateMachine):
-    """The journal on disk says the same as a dict does, also when it is closed and opened in between."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
-        self._store = Journal(Path(self._folder.name) / "j.sqlite")
-        self._job = self._store.add("upload", {})
-        self._real = self._store.open_job(self._job)
-        self._model = MemoryJournal()
-
-    @rule(name=st.sampled_from("abcdef"), overwrite=st.booleans())
-    def plan(self, name: str, overwrite: bool) -> None:  # hypothesis names it
-        expected = self._model.plan(name, f"to {name}", MARK, overwrite=overwrite)
-        assert self._real.plan(name, f"to {name}", MARK, overwrite=overwrite) == expected
-
-    @precondition(lambda self: self._model.items)
-    @rule(data=st.data(), token=st.sampled_from(["one", "two"]))
-    def begin(self, data: st.DataObject, token: str) -> None:
-        item = data.draw(st.sampled_from(sorted(self._model.items)))
-        if self._model.items[item].state in (ItemState.PLANNED, ItemState.MOVING):
-            for one in (self._model, self._real):
-                one.begin(item, token, "there")
-
-    @precondition(lambda self: self._model.items)
-    @rule(data=st.data(), number=st.integers(0, 3), crc=st.integers(0, 2**32 - 1))
-    def add_part(self, data: st.DataObject, number: int, crc: int) -> None:
-        item = data.draw(st.sampled_from(sorted(self._model.items)))
-        for one in (self._model, self._real):
-            one.add_part(item, Part(number, 5, crc, "t"))
-
-    @precondition(lambda self: self._model.items)
-    @rule(data=st.data(), state=st.sampled_from([state for state in ItemState if state is not ItemState.MOVING]))
-    def end(self, data: st.DataObject, state: ItemState) -> None:
-        item = data.draw(st.sampled_from(sorted(self._model.items)))
-        end = ItemEnd(
-            state,
-            place="elsewhere" if state is ItemState.DONE else "",
-            proof=Proof.verified("MD5") if state is ItemState.DONE else None,
-        )
-        for one in (self._model, self._real):
-            one.end(item, end)
-
-    @rule(name=st.sampled_from("abcdef"))
-    def find(self, name: str) -> None:
-        assert self._real.find(name) == self._model.find(name)
-
-    @precondition(lambda self: self._model.items)
-    @rule(data=st.data())
-    def parts(self, data: st.DataObject) -> None:
-        item = data.draw(st.sampled_from(sorted(self._model.items)))
-        assert self._real.parts(item) == self._model.parts(item)
-
-    @rule()
-    def reopen(self) -> None:
-        self._real.close()
-        self._real = self._store.open_job(self._job)
-        assert self._real.is_resumed == bool(self._model.items)
-
-    @rule()
-    def retry_failed(self) -> None:
-        self._real.close()
-        failed = [item for item, record in self._model.items.items() if record.state is ItemState.FAILED]
-        assert self._store.reset_failed(self._job) == len(failed)
-        for item in failed:
-            self._model.items[item] = replace(self._model.items[item], state=ItemState.PLANNED)
-        self._real = self._store.open_job(self._job)
-
-    @rule(first=st.integers(0, 4), count=st.integers(0, 4), states=st.none() | st.sets(st.sampled_from(ItemState)))
-    def compare(self, first: int, count: int, states: set[ItemState] | None) -> None:
-        self._real.flush()
-        expected = [record for _item, record in sorted(self._model.items.items())]
-        chosen = [record for record in expected if states is None or record.state in states]
-        assert self._store.items(self._job, first, count, states) == chosen[first : first + count]
-        assert list(self._store.all_items(self._job)) == expected
-        assert list(self._store.unfinished(self._job)) == [record for record in expected if record.token]
-        held = Counter(record.state for record in expected)
-        assert self._store.item_counts(self._job) == {state: held[state] for state in ItemState}
-
-    def teardown(self) -> None:
-        self.compare(0, 9, None)
-        self._real.close()
-        self._store.close()
-        self._folder.cleanup()
-
-
-TestSameAsMemory = _SameAsMemory.TestCase
 
 
 # -- crashes --------------------------------------------------------------------------------------------------------------
