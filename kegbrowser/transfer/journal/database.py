@@ -55,8 +55,8 @@ def prepare(path: Path, locks: Path) -> str:
 def connect(path: Path) -> sqlite3.Connection:
     """A connection for one thread at a time; its transactions are begun and ended by hand.
 
-    Every commit is forced to disk (FULL): the journal commits ten to twenty times a second at most, so the 1 to 5 ms that it
-    costs are not felt, and what was promised survives a power cut.
+    Every commit is forced to disk (FULL), so what was promised survives a power cut. It costs 0.28 ms beside 0.17 ms (NORMAL) for
+    a `begin` and 7 % of a million notes on an SSD: the journal commits in groups, at most twenty times a second but for `begin`.
     """
     connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
     try:
