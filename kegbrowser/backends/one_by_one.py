@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, TypeVar
 
 from kegbrowser.backends.batches import FileResult, ReadRequest, WriteRequest
-from kegbrowser.backends.errors import InvalidName, SourceChanged, StorageError
+from kegbrowser.backends.errors import ConnectionLost, InvalidName, SourceChanged, StorageError, Throttled
 from kegbrowser.backends.proofs import Proof
 
 if TYPE_CHECKING:
@@ -62,6 +62,14 @@ def _on_threads(
 
 
 def _read(storage: StorageBackend, request: ReadRequest) -> FileResult:
+    """Read a file; once more if a kept connection turns out to be gone."""
+    result = _read_once(storage, request)
+    if isinstance(result.error, ConnectionLost) and not isinstance(result.error, Throttled):
+        result = _read_once(storage, request)
+    return result
+
+
+def _read_once(storage: StorageBackend, request: ReadRequest) -> FileResult:
     try:
         with storage.open_reader(request.path, etag=request.etag) as reader:
             pieces: list[bytes] = []

@@ -15,7 +15,7 @@ WINDOW_S = 0.4
 FIRST_WINDOW_S = 0.1
 """The same at the beginning, where the number doubles until that does not pay: a long way needs many at once, and soon."""
 
-GAIN = 1.05
+GAIN = 1.1
 """A larger number at once must be faster by this, or it is taken back."""
 
 GROWTH = 1.5

@@ -77,6 +77,18 @@ class BlockIds:
                 return
         raise ValueError("no free id")
 
+    @classmethod
+    def with_start(cls, start: str) -> BlockIds:
+        """The ids of an upload that was begun before."""
+        ids = cls()
+        ids._start = start
+        return ids
+
+    @property
+    def start(self) -> str:
+        """What all of them begin with."""
+        return self._start
+
     def id_of(self, number: int) -> str:
         """The id of a block, before its Base64."""
         return f"{self._start}{number:0{_COUNTER_LETTERS}x}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +68,19 @@ def put_blob(service: BlobServiceClient, url: str, data: bytes, headers: Mapping
     _read(_send(service, "PUT", url, fixed | dict(headers), allowed=(201,), content=data))
 
 
+def put_block(
+    service: BlobServiceClient, url: str, block_id: str, md5: bytes, size: int, data: Iterable[bytes]
+) -> None:
+    """Send a block; the service compares its MD5."""
+    url += ("&" if "?" in url else "?") + urlencode({"comp": "block", "blockid": block_id})
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Content-Length": str(size),
+        "Content-MD5": b64encode(md5).decode(),
+    }
+    _read(_send(service, "PUT", url, headers, allowed=(201,), content=data))
+
+
 def get_list(service: BlobServiceClient, container: str, query: Mapping[str, str]) -> bytes:
     """One page of a container's listing, as XML."""
     base, _mark, sas = str(service.url).partition("?")
@@ -101,7 +114,7 @@ def _send(
     *,
     allowed: tuple[int, ...],
     none: int = 0,
-    content: bytes | None = None,
+    content: bytes | Iterable[bytes] | None = None,
 ) -> Body | None:
     """Send a request; None for the status `none`.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from azure.storage.blob import BlobServiceClient
 
 from kegbrowser.backends.azure.blocks import MAX_BLOB_BYTES, MIB, BlockPlan
+from kegbrowser.backends.azure.calls import Guard
 from kegbrowser.backends.azure.changing import Deleter, copy_blob, delete_blob, mark_of, move_blob
 from kegbrowser.backends.azure.deeds import Deed, last_name
 from kegbrowser.backends.azure.folders import (
@@ -23,9 +25,10 @@ from kegbrowser.backends.azure.folders import (
     require_container_name,
 )
 from kegbrowser.backends.azure.listing import Level, container_pages, found_pages
-from kegbrowser.backends.azure.names import MAX_CHARACTERS, check_sendable
+from kegbrowser.backends.azure.names import MAX_CHARACTERS, check_new_name, check_sendable
 from kegbrowser.backends.azure.reader import AzureReader
 from kegbrowser.backends.azure.service import AzureConnection, AzureSettings
+from kegbrowser.backends.azure.uploads import begin_upload, resume_upload
 from kegbrowser.backends.azure.writer import AzureWriter
 from kegbrowser.backends.base import (
     Capabilities,
@@ -39,6 +42,7 @@ from kegbrowser.backends.base import (
     as_folder,
 )
 from kegbrowser.backends.errors import (
+    AlreadyExists,
     FileNotFoundInStorageError,
     IsAFolder,
     NotSupported,
@@ -46,6 +50,8 @@ from kegbrowser.backends.errors import (
     SourceChanged,
     StorageError,
 )
+from kegbrowser.backends.proofs import Digests
+from kegbrowser.backends.uploads import Part, PartedUpload, UploadSpec
 
 READ_AT_ONCE_BYTES = 32 * MIB
 LEAST_BLOCK_BYTES = 8 * MIB
@@ -116,6 +122,7 @@ class AzureStorage(StorageBackend):
             create_containers=not self._container,
             parallel_parts=True,
             server_copy=True,
+            resumable=True,
             path_or_prefix=True,
             max_path_bytes=MAX_CHARACTERS,
         )
@@ -192,6 +199,37 @@ class AzureStorage(StorageBackend):
             break
         what = f"the container “{self._container}” on " if self._container else ""
         return f"Connected to {what}{self._connection.server}."
+
+    def digests(self, path: str, *, etag: str = "") -> Digests:
+        deed = self._file("look at", "read", path)
+        with self._connection.around(deed):
+            found = self.service.get_blob_client(deed.container, deed.blob).get_blob_properties()
+        mark = str(found.etag or "").strip('"')
+        if etag and mark and mark != etag:
+            raise SourceChanged(deed.sentence("it has changed meanwhile"), path=path)
+        md5 = found.content_settings.content_md5
+        return Digests({"md5": bytes(md5).hex()}, "") if md5 else Digests(reason="Azure keeps no checksum of it")
+
+    # -- uploads in parts --------------------------------------------------------------------------------------------
+
+    def begin_upload(self, spec: UploadSpec) -> PartedUpload:
+        return begin_upload(self.service, *self._for_upload(spec))
+
+    def resume_upload(self, spec: UploadSpec, token: str, parts: Mapping[int, Part]) -> PartedUpload:
+        return resume_upload(self.service, *self._for_upload(spec), token, parts)
+
+    def discard_upload(self, path: str, token: str) -> None:
+        """Nothing can be done: blocks that were never committed are invisible, and the service drops them after a week."""
+
+    def _for_upload(self, spec: UploadSpec) -> tuple[Deed, UploadSpec, Guard, str]:
+        deed = self._file("save", "write", spec.path)
+        check_new_name(deed)
+        if spec.size_bytes > MAX_BLOB_BYTES:
+            raise NotSupported(deed.sentence("a blob holds 190.7 TiB at most"), path=spec.path, hint="Split the file.")
+        if not spec.overwrite:
+            deed = replace(deed, if_condition_fails=AlreadyExists)
+        content_type = spec.content_type or mimetypes.guess_type(deed.blob)[0] or "application/octet-stream"
+        return deed, spec, self._connection.around, content_type
 
     # -- changing ----------------------------------------------------------------------------------------------------
 
