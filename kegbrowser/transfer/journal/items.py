@@ -14,8 +14,6 @@ from kegbrowser.transfer.records import ItemRecord, ItemState, SourceMark
 
 COLUMNS = "id, source, place, size, modified_us, tag, overwrite, state, token, proof, error"
 PAGE_ITEMS = 1000
-SHRINK_PAGES = 8192
-"""32 MiB."""
 _COUNTERS = "planned, moving, done, skipped, failed"
 
 Row = tuple[int, bytes, bytes, int, int, bytes, int, int, bytes, int | None, str | None]
@@ -47,7 +45,7 @@ class ItemReader:
     def count(self, job_id: int) -> int:
         """How many numbers are given away: the next item's number."""
         select = "SELECT max(id) FROM items WHERE id BETWEEN ? AND ?"
-        (newest,) = self._connection.execute(select, _range(job_id)).fetchone()
+        (newest,) = self._connection.execute(select, id_range(job_id)).fetchone()
         return 0 if newest is None else item_of(newest) + 1
 
     def parts(self, job_id: int, item: int) -> Mapping[int, Part]:
@@ -68,7 +66,7 @@ class ItemReader:
             return []
         if states is None or len(set(states)) == len(STATES):
             select = f"SELECT {COLUMNS} FROM items WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
-            low, high = _range(job_id)
+            low, high = id_range(job_id)
             return self._records(select, (low + first, high, count))
         return self._filtered(job_id, first, count, states)
 
@@ -84,7 +82,7 @@ class ItemReader:
 
     def unfinished(self, job_id: int, *, above: int, count: int) -> list[ItemRecord]:
         """The next `count` items with a token whose number is above `above`."""
-        low, high = _range(job_id)
+        low, high = id_range(job_id)
         select = f"SELECT {COLUMNS} FROM items WHERE token <> x'' AND id > ? AND id <= ? ORDER BY id LIMIT ?"
         return self._records(select, (low + above, high, count))
 
@@ -158,27 +156,6 @@ def reset_failed(connection: sqlite3.Connection, job_id: int) -> int:
     return changed
 
 
-def remove_slice(connection: sqlite3.Connection, job_id: int, count: int) -> bool:
-    """Remove some items of a removed job, the newest first; when none is left the job itself. Whether that was all."""
-    low, high = _range(job_id)
-    with transaction(connection):
-        select = "SELECT min(id) FROM (SELECT id FROM items WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT ?)"
-        (least,) = connection.execute(select, (low, high, count)).fetchone()
-        if least is not None:
-            connection.execute("DELETE FROM items WHERE id BETWEEN ? AND ?", (least, high))
-            return False
-        connection.execute("DELETE FROM jobs WHERE job_id = ? AND is_removed", (job_id,))
-        return True
-
-
-def shrink(connection: sqlite3.Connection) -> None:
-    """Give free space back to the disk if there is much of it and little else: it is the rest that is copied."""
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
-    # incremental_vacuum took 100 s for 20 MB: it looks through the list of free pages for each one it moves.
-    if free >= SHRINK_PAGES and pages - free <= SHRINK_PAGES:
-        connection.execute("VACUUM")
-
-
-def _range(job_id: int) -> tuple[int, int]:
+def id_range(job_id: int) -> tuple[int, int]:
+    """The lowest and the highest id that a job's items can have."""
     return first_id(job_id), first_id(job_id + 1) - 1

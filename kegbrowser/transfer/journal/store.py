@@ -13,13 +13,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kegbrowser.backends.errors import Cancelled, FileNotFoundInStorageError, StorageError
+from kegbrowser.backends.errors import FileNotFoundInStorageError, StorageError
 from kegbrowser.transfer.cancel import CancelToken
 from kegbrowser.transfer.events import JobReport, Progress
 from kegbrowser.transfer.journal.database import connect, journal_errors, prepare, transaction
-from kegbrowser.transfer.journal.items import PAGE_ITEMS, ItemReader, decode, remove_slice, reset_failed, shrink
+from kegbrowser.transfer.journal.items import PAGE_ITEMS, ItemReader, decode, reset_failed
 from kegbrowser.transfer.journal.job_journal import SqliteJobJournal
 from kegbrowser.transfer.journal.locks import FileLock, is_alive, job_path, owner_path, sweep
+from kegbrowser.transfer.journal.removing import Remover
 from kegbrowser.transfer.journal.values import (
     ENDED,
     JobRecord,
@@ -43,12 +44,6 @@ MOST_ENDED_ITEMS = 3_000_000
 
 ORPHAN_WAIT_S = 8.0
 """How long a helper waits for another that still cleans up the same job: longer than that one is given for it."""
-
-REMOVE_ITEMS = 2000
-"""Items that are removed in one transaction: some 20 ms, in which no job can write."""
-
-REMOVE_PAUSE_S = 0.02
-"""Between two such transactions the jobs have their turn: SQLite gives none by itself."""
 
 _COLUMNS = "job_id, kind, recipe, state, added_us, started_us, ended_us, progress, report, error, owner"
 
@@ -74,8 +69,7 @@ class Journal:
         self.notice = prepare(path, self._locks)
         self._lock = threading.RLock()
         self._read_lock = threading.RLock()
-        self._remover: threading.Thread | None = None
-        self._closing = CancelToken()
+        self._remover = Remover(path, self._locks)
         with journal_errors(path):
             self._connection = connect(path)
             self._reading = connect(path)
@@ -91,11 +85,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file. The second call does nothing."""
-        self._closing.cancel()
-        with self._lock:
-            remover = self._remover
-        if remover is not None:
-            remover.join()
+        self._remover.close()
         with self._lock, self._read_lock:
             self._connection.close()
             self._reading.close()
@@ -321,42 +311,14 @@ class Journal:
 
     def wait_removed(self) -> None:
         """Wait until the items of removed jobs are gone."""
-        with self._lock:
-            remover = self._remover
-        if remover is not None:
-            remover.join()
+        self._remover.wait()
 
     # -- inner ---------------------------------------------------------------------------------------------------------
 
     def _remove(self, job_ids: Sequence[int]) -> None:
         with self._changing() as connection:
             connection.executemany("UPDATE jobs SET is_removed = 1 WHERE job_id = ?", [(one,) for one in job_ids])
-        with self._lock:
-            if self._remover is None or not self._remover.is_alive():
-                self._remover = threading.Thread(target=self._remove_items, name="journal remover", daemon=True)
-                self._remover.start()
-
-    def _remove_items(self) -> None:
-        """Remove what removed jobs have left, slice by slice, on a thread of its own; also what an earlier window did not."""
-        try:
-            connection = connect(self.path)
-            try:
-                for (job_id,) in connection.execute("SELECT job_id FROM jobs WHERE is_removed").fetchall():
-                    lock = FileLock.try_lock(job_path(self._locks, job_id))
-                    if lock is None:
-                        continue  # its helper is still at it; the next removal takes this along
-                    try:
-                        while not remove_slice(connection, job_id, REMOVE_ITEMS):
-                            self._closing.wait(REMOVE_PAUSE_S)
-                    finally:
-                        lock.release()
-                shrink(connection)
-            finally:
-                connection.close()
-        except Cancelled:
-            return  # the next removal goes on
-        except (sqlite3.Error, OSError) as exc:
-            log.warning("Removed transfers are still in the journal: %s", exc)  # the next removal tries again
+        self._remover.start()
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
