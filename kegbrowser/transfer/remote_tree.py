@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,6 +24,9 @@ from kegbrowser.transfer.names import numbered_name
 from kegbrowser.transfer.retry import RetryPolicy, retrying
 
 T = TypeVar("T")
+
+PART_ENDING = ".kegpart"
+_PART_TAG = re.compile(r"[0-9a-f]{8,32}")
 
 STATS_BEFORE_LISTING = 16
 """So many files are asked for one by one before the whole folder is listed: one more in a folder of a million is no reason."""
@@ -112,6 +116,14 @@ class RemoteTree:
         """What is in a file's place now, whatever was known."""
         with self._lock:
             return self._stat(parts)
+
+    def part_files(self, parts: tuple[str, ...]) -> list[str]:
+        """Paths of hidden files that were to become this one, as far as its folder was listed: a crash leaves them."""
+        begins, ends = f".{parts[-1]}.", PART_ENDING
+        with self._lock:
+            names = self._folder(parts[:-1]).names
+            found = [name for name in names if name.startswith(begins) and name.endswith(ends)]
+        return [self.path((*parts[:-1], name)) for name in found if _PART_TAG.fullmatch(name[len(begins) : -len(ends)])]
 
     def claim(self, parts: tuple[str, ...], source_path: str) -> bool:
         """Note that this job will write a file; False if it already does, for another source."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -12,7 +13,14 @@ from typing import Self
 
 from kegbrowser.backends.base import RemoteFile, StorageBackend
 from kegbrowser.backends.batches import FileResult, WriteRequest
-from kegbrowser.backends.errors import AlreadyExists, CheckFailed, NotSupported, SourceChanged, StorageError
+from kegbrowser.backends.errors import (
+    AlreadyExists,
+    CheckFailed,
+    FileNotFoundInStorageError,
+    NotSupported,
+    SourceChanged,
+    StorageError,
+)
 from kegbrowser.backends.proofs import Proof
 from kegbrowser.backends.uploads import UploadSpec
 from kegbrowser.transfer.context import JobContext
@@ -27,7 +35,7 @@ from kegbrowser.transfer.parallel import Lanes
 from kegbrowser.transfer.placing import RemotePlaces, for_people
 from kegbrowser.transfer.plan import FoundFile, FoundFolder, FoundLink, WalkRules
 from kegbrowser.transfer.progress import FileProgress, Tracker
-from kegbrowser.transfer.records import ItemRecord
+from kegbrowser.transfer.records import ItemRecord, ItemState
 from kegbrowser.transfer.remote_tree import RemoteTree
 from kegbrowser.transfer.retry import Attempts, retrying
 from kegbrowser.transfer.sending import Sending, same_content
@@ -83,7 +91,17 @@ class Uploader:
         return self._places.decide(file, file.parts)
 
     def recall(self, file: FoundFile, record: ItemRecord) -> tuple[Move, bool]:
-        return self._places.recall(file, file.parts, record)
+        move, is_intact = self._places.recall(file, file.parts, record)
+        if self._storage.capabilities.real_folders and record.state is not ItemState.DONE:
+            self._sweep(move, record)
+        return move, is_intact
+
+    def _sweep(self, move: Move, record: ItemRecord) -> None:
+        """Remove the hidden files that a killed run left of this one; what its journal knows is gone on with."""
+        for path in self._tree.part_files(move.parts):
+            if not record.token or record.token not in path:
+                with suppress(FileNotFoundInStorageError):
+                    retrying(partial(self._storage.delete, path), self._work.tuning.retry, self._work.stop)
 
     def make_folder(self, folder: FoundFolder) -> None:
         self._tree.make(folder.parts)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.conformance.place import Place
-from tests.faults.rig import points
+from tests.faults.kills import kill_helper
+from tests.faults.rig import MIB, PAYLOAD, points
 from tests.faults.scenes import EVERYWHERE, OVER_HTTP, Scene, Setting
 from tests.servers.azurite import Azurite
 from tests.servers.seaweed import Seaweed
@@ -68,6 +69,9 @@ def main() -> int:
                     for is_upload in (True, False):
                         count = 1 if name in ONCE else given.points
                         is_bad |= _play(kind, servers, name, scene, count, is_upload=is_upload)
+            if given.scenes in "helper killed":
+                for is_upload in (True, False):
+                    is_bad |= _kill(kind, servers, given.points, is_upload=is_upload)
     return 1 if is_bad else 0
 
 
@@ -84,6 +88,27 @@ def _play(kind: str, servers: _Servers, name: str, scene: Scene, count: int, *, 
     way = "up" if is_upload else "down"
     seconds = time.monotonic() - began
     print(f"{kind:9} {way:5} {name:22} {good:>4} of {count:<2} {runs:>5} {seconds:>8.1f}", flush=True)
+    for problem in problems[:10]:
+        print(f"    {problem}", flush=True)
+    return bool(problems)
+
+
+def _kill(kind: str, servers: _Servers, count: int, *, is_upload: bool) -> bool:
+    problems: list[str] = []
+    twice: list[int] = []
+    began = time.monotonic()
+    for point in points(count, f"kill {kind} {is_upload}"):
+        with _place(kind, servers) as place, tempfile.TemporaryDirectory() as folder:
+            killed = kill_helper(place, Path(folder), point, is_upload=is_upload)
+        twice.append(killed.sent_twice)
+        problems += [f"at {point:,}: {problem}" for problem in killed.problems]
+    way, seconds = "up" if is_upload else "down", time.monotonic() - began
+    most, middle = max(twice) / MIB, sorted(twice)[len(twice) // 2] / MIB
+    good = count - len({problem.split(":")[0] for problem in problems})
+    print(
+        f"{kind:9} {way:5} {'helper killed (-9)':22} {good:>4} of {count:<2} {2 * count:>5} {seconds:>8.1f}", flush=True
+    )
+    print(f"    sent twice, of {PAYLOAD / MIB:.1f} MiB: {middle:.1f} MiB in the middle, {most:.1f} at most", flush=True)
     for problem in problems[:10]:
         print(f"    {problem}", flush=True)
     return bool(problems)
