@@ -9,6 +9,7 @@ from PySide6.QtGui import QActionGroup, QCloseEvent
 from PySide6.QtWidgets import QMainWindow, QMenu, QMessageBox, QSplitter, QWidget
 
 from kegbrowser import __version__
+from kegbrowser.backends.errors import StorageError
 from kegbrowser.models.listing import ListingModel
 from kegbrowser.profiles.settings import Settings
 from kegbrowser.services.transfer import Transfer, TransferKind, TransferState
@@ -86,6 +87,7 @@ class MainWindow(QMainWindow):
         navigation.folder_changed.connect(self._on_folder_changed)
         queue.transfer_added.connect(self._on_transfer_added)
         queue.transfer_ended.connect(self._on_transfer_ended)
+        queue.trouble_met.connect(self._on_trouble_met)
         panel.details_wanted.connect(self._on_details_wanted)
         panel.hide()
 
@@ -236,6 +238,10 @@ class MainWindow(QMainWindow):
         if transfer.kind not in (TransferKind.RENAME, TransferKind.DELETE):
             self._actions["show_transfers"].setChecked(True)
             self._panel.show()
+
+    @Slot(object)
+    def _on_trouble_met(self, error: StorageError) -> None:
+        self._browser.messages.tell(Tone.WARNING, f"{error.message} {error.hint}".strip())
 
     @Slot(object)
     def _on_transfer_ended(self, transfer: Transfer) -> None:
