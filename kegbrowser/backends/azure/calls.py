@@ -22,6 +22,9 @@ from kegbrowser.backends.azure.translate import RefusedError
 Guard = Callable[[Deed], AbstractContextManager[None]]
 
 _BLOCK_NAME = re.compile(r"<Name>([^<]*)</Name>")
+_BLOCK = re.compile(r"<Block>\s*<Name>([^<]*)</Name>\s*<Size>(\d+)</Size>\s*</Block>")
+_COMMITTED = re.compile(r"<CommittedBlocks>(.*?)</CommittedBlocks>", re.DOTALL)
+_UNCOMMITTED = re.compile(r"<UncommittedBlocks>(.*?)</UncommittedBlocks>", re.DOTALL)
 _MOST_OF_AN_ERROR = 64 * 1024
 
 
@@ -36,6 +39,14 @@ class Body:
     status: int
     headers: Mapping[str, str]
     raw: Any
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBlocks:
+    """The blocks of a blob, as (id in Base64, length): what it consists of, in order, and what was sent but not committed."""
+
+    committed: tuple[tuple[str, int], ...] = ()
+    uncommitted: tuple[tuple[str, int], ...] = ()
 
 
 def blob_url(service: BlobServiceClient, container: str, blob: str) -> str:
@@ -96,6 +107,24 @@ def uncommitted_blocks(service: BlobServiceClient, container: str, blob: str) ->
     url += ("&" if "?" in url else "?") + "comp=blocklist&blocklisttype=uncommitted"
     text = _read(_send(service, "GET", url, {}, allowed=(200,))).decode("utf-8", "replace")
     return _BLOCK_NAME.findall(text)
+
+
+def held_blocks(service: BlobServiceClient, deed: Deed) -> HeldBlocks:
+    """All blocks of a blob; none if there is nothing of it. Ids may be any bytes, which the SDK's own method cannot read."""
+    url = blob_url(service, deed.container, deed.blob)
+    url += ("&" if "?" in url else "?") + "comp=blocklist&blocklisttype=all"
+    try:
+        text = _read(_send(service, "GET", url, {}, allowed=(200,))).decode("utf-8", "replace")
+    except RefusedError as exc:
+        if exc.answer.status != 404 or exc.answer.code == "ContainerNotFound":
+            raise
+        return HeldBlocks()
+    return HeldBlocks(_blocks_in(_COMMITTED, text), _blocks_in(_UNCOMMITTED, text))
+
+
+def _blocks_in(part: re.Pattern[str], text: str) -> tuple[tuple[str, int], ...]:
+    found = part.search(text)
+    return tuple((name, int(size)) for name, size in _BLOCK.findall(found.group(1))) if found else ()
 
 
 def _read(body: Body | None) -> bytes:
