@@ -26,19 +26,20 @@ def read_one_by_one(
     storage: StorageBackend, requests: Iterator[ReadRequest | None], in_flight: Callable[[], int]
 ) -> Iterator[FileResult]:
     """See `StorageBackend.read_files`."""
-    return _on_threads(lambda request: _read(storage, request), requests, in_flight)
+    return on_threads(lambda request: _read(storage, request), requests, in_flight)
 
 
 def write_one_by_one(
     storage: StorageBackend, requests: Iterator[WriteRequest | None], in_flight: Callable[[], int]
 ) -> Iterator[FileResult]:
     """See `StorageBackend.write_files`."""
-    return _on_threads(lambda request: _write(storage, request), requests, in_flight)
+    return on_threads(lambda request: _write(storage, request), requests, in_flight)
 
 
-def _on_threads(
+def on_threads(
     carry_out: Callable[[R], FileResult], requests: Iterator[R | None], in_flight: Callable[[], int]
 ) -> Iterator[FileResult]:
+    """Carry requests out on threads, as `StorageBackend.read_files` promises it. `carry_out` answers errors, it raises none."""
     running: set[Future[FileResult]] = set()
     has_more = True
     idle = threading.Event()
@@ -82,7 +83,7 @@ def _read_once(storage: StorageBackend, request: ReadRequest) -> FileResult:
     except StorageError as error:
         return FileResult(request.key, error)
     except UnicodeEncodeError:
-        return FileResult(request.key, _not_text(request.path))
+        return FileResult(request.key, not_text(request.path))
     return FileResult(request.key, None, b"".join(pieces), Proof.size_only(_REASON))
 
 
@@ -99,10 +100,11 @@ def _write(storage: StorageBackend, request: WriteRequest) -> FileResult:
     except StorageError as error:
         return FileResult(request.key, error)
     except UnicodeEncodeError:
-        return FileResult(request.key, _not_text(request.path))
+        return FileResult(request.key, not_text(request.path))
     return FileResult(request.key, proof=Proof.size_only(_REASON))
 
 
-def _not_text(path: str) -> InvalidName:
+def not_text(path: str) -> InvalidName:
+    """The error for a name that has no bytes."""
     shown = path.rpartition("/")[2].encode("utf-8", "backslashreplace").decode()
     return InvalidName(f"The storage cannot hold the name “{shown}”: it is not valid text.", path=path)

@@ -68,14 +68,13 @@ def get_range(service: BlobServiceClient, url: str, first: int, last: int, etag:
 
 
 def put_blob(service: BlobServiceClient, url: str, data: bytes, headers: Mapping[str, str]) -> None:
-    """Write a whole blob in one step."""
+    """Write a whole blob in one step; the service compares its MD5."""
     fixed = {
         "x-ms-blob-type": "BlockBlob",
         "Content-Type": "application/octet-stream",
         "Content-Length": str(len(data)),
+        "Content-MD5": b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode(),
     }
-    if url.startswith("http://"):  # TLS has its own checks; without it the service compares this
-        fixed["Content-MD5"] = b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
     _read(_send(service, "PUT", url, fixed | dict(headers), allowed=(201,), content=data))
 
 

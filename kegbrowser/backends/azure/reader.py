@@ -33,6 +33,9 @@ class AzureReader(AzureFile):
     Args:
         offset, length: the range; None reads to the end.
         etag: raise SourceChanged if the blob's mark is not this one.
+
+    Attributes:
+        md5: of the whole blob, in Base64, as the service told it last; "" if it did not.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class AzureReader(AzureFile):
             reason = "Azure keeps no file of this name"
             raise FileNotFoundInStorageError(self._deed("open", "read").sentence(reason), path=self._shown_path)
         self._etag = etag
+        self.md5 = ""
         self._url = blob_url(service, container_name, path)
         self._next = offset
         self._end = offset + length if length is not None else None
@@ -134,6 +138,9 @@ class AzureReader(AzureFile):
         if first != self._next or length < (total > first) or not is_sent_so or (found and until > last):
             reason = "the server does not answer with the part that was asked for"
             raise ServerFault(self._reading.sentence(reason), path=self._shown_path, retryable=False)
+        self.md5 = body.headers.get("x-ms-blob-content-md5") or (
+            body.headers.get("Content-MD5", "") if body.status == 200 else ""
+        )
         self._etag = self._etag or body.headers.get("ETag", "").strip('"')
         self._end = total if self._end is None else min(self._end, total)
         return min(length, self._end - self._next)

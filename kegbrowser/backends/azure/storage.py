@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -28,6 +28,7 @@ from kegbrowser.backends.azure.listing import Level, container_pages, found_page
 from kegbrowser.backends.azure.names import MAX_CHARACTERS, check_new_name, check_sendable
 from kegbrowser.backends.azure.reader import AzureReader
 from kegbrowser.backends.azure.service import AzureConnection, AzureSettings
+from kegbrowser.backends.azure.small_files import read_file, write_file
 from kegbrowser.backends.azure.uploads import begin_upload, resume_upload
 from kegbrowser.backends.azure.writer import AzureWriter
 from kegbrowser.backends.base import (
@@ -41,6 +42,7 @@ from kegbrowser.backends.base import (
     StorageBackend,
     as_folder,
 )
+from kegbrowser.backends.batches import FileResult, ReadRequest, WriteRequest
 from kegbrowser.backends.errors import (
     AlreadyExists,
     FileNotFoundInStorageError,
@@ -50,6 +52,7 @@ from kegbrowser.backends.errors import (
     SourceChanged,
     StorageError,
 )
+from kegbrowser.backends.one_by_one import on_threads
 from kegbrowser.backends.proofs import Digests
 from kegbrowser.backends.uploads import Part, PartedUpload, UploadSpec
 
@@ -210,6 +213,14 @@ class AzureStorage(StorageBackend):
         md5 = found.content_settings.content_md5
         return Digests({"md5": bytes(md5).hex()}, "") if md5 else Digests(reason="Azure keeps no checksum of it")
 
+    def read_files(self, requests: Iterator[ReadRequest | None], in_flight: Callable[[], int]) -> Iterator[FileResult]:
+        return on_threads(lambda request: read_file(self._whole, request), requests, in_flight)
+
+    def write_files(
+        self, requests: Iterator[WriteRequest | None], in_flight: Callable[[], int]
+    ) -> Iterator[FileResult]:
+        return on_threads(lambda request: write_file(self, request), requests, in_flight)
+
     # -- uploads in parts --------------------------------------------------------------------------------------------
 
     def begin_upload(self, spec: UploadSpec) -> PartedUpload:
@@ -305,9 +316,12 @@ class AzureStorage(StorageBackend):
         require_container_name(deed)
         return deed
 
+    def _whole(self, path: str, etag: str) -> AzureReader:
+        return self._reader(path, READ_AT_ONCE_BYTES, etag=etag)
+
     def _reader(
         self, path: str, chunk_size: int, offset: int = 0, length: int | None = None, etag: str = ""
-    ) -> RemoteFile:
+    ) -> AzureReader:
         deed = self._file("open", "read", path)
         mark = mark_of(self._connection, deed)
         if mark and etag and mark != etag:
