@@ -76,7 +76,8 @@ class TransfersModel(QAbstractTableModel):
     def can_open(self, row: int) -> bool:
         """Whether a row is a transfer whose files can be shown."""
         block, number = self._rows.at(row)
-        return number < 0 and self._reader is not None and block.transfer.journal_id is not None
+        is_brief = block.transfer.kind in (TransferKind.DELETE, TransferKind.RENAME)
+        return number < 0 and not is_brief and self._reader is not None and block.transfer.journal_id is not None
 
     def is_open(self, row: int) -> bool:
         block, number = self._rows.at(row)
