@@ -22,11 +22,13 @@ from kegbrowser.backends.errors import Cancelled, ServerFault, StorageError
 from kegbrowser.backends.registry import ConnectionSpec, warm_up
 from kegbrowser.transfer.cancel import CancelToken
 from kegbrowser.transfer.events import Event
+from kegbrowser.transfer.jobs import Copy, Download, Upload
 from kegbrowser.transfer.journal import Journal, SqliteJobJournal
 from kegbrowser.transfer.pace import Direction, Pace
 from kegbrowser.transfer.questions import Answer, Question
 from kegbrowser.transfer.records import JobJournal, NoJournal
 from kegbrowser.transfer.run import run_job
+from kegbrowser.worker.memory import give_back, limit_arenas
 from kegbrowser.worker.messages import (
     AskedByJob,
     CancelJob,
@@ -55,6 +57,7 @@ def main() -> int:
     """Run as a helper until the parent closes the pipe. The exit status is 0."""
     wire = _take_over_the_pipes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal goes to the whole group; the parent decides
+    limit_arenas()
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     logging.basicConfig(level=logging.WARNING, format="helper: %(levelname)s %(name)s: %(message)s")
@@ -111,6 +114,9 @@ class Helper:
             self._sessions.drop_interrupted()
         with suppress(OSError):  # the parent is gone: the reader notices as well
             self._wire.send(ended)
+        del ended, job
+        if isinstance(command.job, Download | Upload | Copy):
+            give_back()
 
     def _read_pipe(self) -> None:
         while (message := self._wire.receive()) is not None:
