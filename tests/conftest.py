@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,11 @@ from tests.servers.keyring_service import KeyringAddress, KeyringService
 from tests.servers.seaweed import S3Address, Seaweed
 from tests.servers.sshd import Sshd, SshdAddress
 from tests.servers.xvfb import Xvfb
+
+
+def pytest_configure() -> None:
+    """Let Ctrl+C reach what the tests start: a shell's background job ignores it, and so would all below."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -98,7 +98,9 @@ def test_leftovers_are_found_and_swept_but_never_those_in_use(place: Place) -> N
     answers = [DeleteAnswer(confirmed=False), DeleteAnswer(confirmed=True)]
     with Engine(*answers) as engine:
         spec = engine.adopt(storage)
-        paths = ["left/old", "left/young", "left/used"] if storage.capabilities.resumable else []
+        # Azure lists no uncommitted blocks; it drops them by itself, within a week
+        can_sweep = storage.capabilities.resumable and place.kind != "azure"
+        paths = ["left/old", "left/young", "left/used"] if can_sweep else []
         for folder in ("left/",) if storage.capabilities.real_folders else ():
             storage.make_folder(folder)
         for path in paths:
