@@ -33,6 +33,10 @@ from types import TracebackType
 from typing import Self
 
 from kegbrowser.backends.batches import FileResult, ReadRequest, WriteRequest
+from kegbrowser.backends.entries import EntryKind as EntryKind
+from kegbrowser.backends.entries import ListEntry as ListEntry
+from kegbrowser.backends.entries import Page as Page
+from kegbrowser.backends.entries import as_folder as as_folder
 from kegbrowser.backends.errors import FileNotFoundInStorageError, NotSupported, SourceChanged, StorageError
 from kegbrowser.backends.one_by_one import read_one_by_one, write_one_by_one
 from kegbrowser.backends.proofs import Digests
@@ -70,64 +74,6 @@ class FileMode(enum.Flag):
         for letter in letters:
             mode |= cls.read if letter == "r" else cls.write
         return mode
-
-
-class EntryKind(enum.Enum):
-    """What an entry of a listing is."""
-
-    FILE = "file"
-    FOLDER = "folder"
-    CONTAINER = "container"
-    LINK = "link"
-
-
-@dataclass(frozen=True, slots=True)
-class ListEntry:
-    """One entry of a listing.
-
-    Attributes:
-        name: relative to the listed folder, without a last "/" for folders. May be empty on object stores (a file whose key
-            is the folder's own prefix and that has content, or a folder between two slashes). With `recursive=True`
-            it is the rest of the path below the listed folder.
-        last_modified: aware, UTC; None if the storage does not say (folders of an object store).
-        size: bytes; 0 for folders; None if unknown.
-        kind: FOLDER and CONTAINER can be listed. LINK: a symbolic link that does not lead to a folder; a link to a folder is
-            a FOLDER with `link_target` set.
-        etag: the storage's own version mark without quotes, "" if it has none; equal marks mean equal content.
-        content_type: media type as stored; "" if the listing does not give it.
-        permissions: POSIX mode bits (the lower 12); None if the storage has none.
-        owner: user and group as text, "" if unknown.
-        link_target: where a symbolic link points, "" if it is none.
-        storage_class: as the service names it, "" if it has none.
-        extra: further facts for the properties dialog, (label, value) in order; only `stat` fills it.
-    """
-
-    name: str
-    last_modified: datetime | None
-    size: int | None
-    kind: EntryKind = EntryKind.FILE
-    etag: str = ""
-    content_type: str = ""
-    permissions: int | None = None
-    owner: str = ""
-    link_target: str = ""
-    storage_class: str = ""
-    extra: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def is_folder(self) -> bool:
-        return self.kind in (EntryKind.FOLDER, EntryKind.CONTAINER)
-
-    def path_in(self, folder: str) -> str:
-        """The entry's exact path, given the path of the folder it was listed in."""
-        return f"{as_folder(folder)}{self.name}{'/' if self.is_folder else ''}"
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A piece of a listing, in the order of the server; entries of one listing never repeat between pages."""
-
-    entries: tuple[ListEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -558,11 +504,6 @@ class _Sink:
         self.file.write(data)
         self.written += len(data)
         return len(data)
-
-
-def as_folder(path: str) -> str:
-    """The path as a folder's: empty, or with a "/" at its end."""
-    return path if not path or path.endswith("/") else f"{path}/"
 
 
 def split_path(path: str) -> tuple[str, str]:

@@ -19,13 +19,14 @@ from PySide6.QtCore import (
 )
 
 from kegbrowser.backends.base import EntryKind
+from kegbrowser.backends.entries import KIND_CODES
 from kegbrowser.backends.errors import StorageError
 from kegbrowser.backends.locations import RemotePath
 from kegbrowser.models.listing import as_plain, shown_name
 from kegbrowser.models.natural import natural_key
 from kegbrowser.profiles.connections import Connection
 from kegbrowser.services.lister import DirectoryLister
-from kegbrowser.transfer.events import KIND_CODES, PageListed
+from kegbrowser.transfer.events import PageListed
 
 Index = QModelIndex | QPersistentModelIndex
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from kegbrowser.backends.base import EntryKind, ListEntry
+from kegbrowser.backends.entries import KIND_CODES, UNKNOWN
 from kegbrowser.models.natural import natural_key
-from kegbrowser.transfer.events import KIND_CODES, UNKNOWN, PageListed
+from kegbrowser.transfer.events import PageListed
 
 _FOLDER_CODES = frozenset(
     code for code, kind in enumerate(KIND_CODES) if kind in (EntryKind.FOLDER, EntryKind.CONTAINER)

@@ -5,66 +5,18 @@ Progress comes as coalesced snapshots, at most ten a second, never one event per
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
-from kegbrowser.backends.base import Capabilities, EntryKind, ListEntry
+from kegbrowser.backends.base import Capabilities, ListEntry
+from kegbrowser.backends.entries import Columns
 from kegbrowser.backends.errors import StorageError
 from kegbrowser.backends.uploads import IncompleteUpload
 
-UNKNOWN = -(2**63)
-"""Stands in an int64 column for a size or time that the storage does not tell."""
-
-KIND_CODES = (EntryKind.FILE, EntryKind.FOLDER, EntryKind.CONTAINER, EntryKind.LINK)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
 
 @dataclass(frozen=True, slots=True)
-class PageListed:
-    """A page of a listing as columns.
-
-    Attributes:
-        count: rows.
-        names: joined by NUL (no protocol allows it in a name).
-        sizes: int64 bytes in native order; UNKNOWN for none.
-        modified_us: int64, microseconds since 1970 UTC, in native order; UNKNOWN for none.
-        kinds: uint8, index into KIND_CODES.
-        links: (row, target) of the few that are symbolic links.
-    """
-
-    count: int
-    names: str
-    sizes: bytes
-    modified_us: bytes
-    kinds: bytes
-    links: tuple[tuple[int, str], ...] = ()
-
-    @classmethod
-    def from_entries(cls, entries: Sequence[ListEntry]) -> PageListed:
-        return cls(
-            len(entries),
-            "\0".join([entry.name for entry in entries]),
-            array("q", [UNKNOWN if entry.size is None else entry.size for entry in entries]).tobytes(),
-            array("q", [_microseconds(entry.last_modified) for entry in entries]).tobytes(),
-            bytes([_CODE_OF[entry.kind] for entry in entries]),
-            tuple((row, entry.link_target) for row, entry in enumerate(entries) if entry.link_target),
-        )
-
-    def entries(self) -> Iterator[ListEntry]:
-        """The rows as entries, with what the columns hold."""
-        sizes, times = array("q", self.sizes), array("q", self.modified_us)
-        links = dict(self.links)
-        for row, name in enumerate(self.names.split("\0") if self.count else ()):
-            yield ListEntry(
-                name,
-                None if times[row] == UNKNOWN else _EPOCH + timedelta(microseconds=times[row]),
-                None if sizes[row] == UNKNOWN else sizes[row],
-                KIND_CODES[self.kinds[row]],
-                link_target=links.get(row, ""),
-            )
+class PageListed(Columns):
+    """A page of a listing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +145,3 @@ class Leftovers:
 
 Event = PageListed | Counted | Progress | Leftovers
 Result = JobReport | ConnectionReport | Counted | ListEntry | Leftovers | str | None
-
-_CODE_OF = {kind: code for code, kind in enumerate(KIND_CODES)}
-
-
-def _microseconds(moment: datetime | None) -> int:
-    return UNKNOWN if moment is None else (moment - _EPOCH) // _MICROSECOND

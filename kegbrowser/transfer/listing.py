@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 from kegbrowser.backends.base import ListEntry, Page, StorageBackend, as_folder
+from kegbrowser.backends.entries import Columns
 from kegbrowser.backends.errors import StorageError
 from kegbrowser.transfer.cancel import CancelToken
 from kegbrowser.transfer.context import JobContext
@@ -25,17 +26,19 @@ def list_folder(job: ListFolder, context: JobContext, tuning: Tuning) -> None:
     """Carry out a `ListFolder` job: the first page goes out at once, later ones in batches of `BATCH_ROWS` or `BATCH_S`."""
     storage = context.open(job.spec)
     pages = _PagesAhead(_first_page_retried(storage, as_folder(job.path), context.token, tuning), context.token)
-    held: list[ListEntry] = []
+    held: list[Columns] = []
+    rows = 0
     is_first, told_at = True, 0.0
     while True:
-        wait_s = None if is_first or not held else max(0.0, told_at + BATCH_S - time.monotonic())
+        wait_s = None if is_first or not rows else max(0.0, told_at + BATCH_S - time.monotonic())
         page = pages.next(wait_s)
         if page is not None:
-            held.extend(page.entries)
-        is_due = is_first or page is None or len(held) >= BATCH_ROWS or time.monotonic() - told_at >= BATCH_S
-        if held and is_due:
-            context.emit(PageListed.from_entries(held))
-            held, is_first, told_at = [], False, time.monotonic()
+            held.append(page.columns)
+            rows += len(page)
+        is_due = is_first or page is None or rows >= BATCH_ROWS or time.monotonic() - told_at >= BATCH_S
+        if rows and is_due:
+            context.emit(PageListed.joined(held))
+            held, rows, is_first, told_at = [], 0, False, time.monotonic()
         if pages.is_finished:
             return
 
