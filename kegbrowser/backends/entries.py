@@ -95,7 +95,7 @@ class Columns:
     def from_entries(cls, entries: Sequence[ListEntry]) -> Self:
         return cls(
             len(entries),
-            "\0".join([entry.name for entry in entries]),
+            names_joined([entry.name for entry in entries]),
             array("q", [UNKNOWN if entry.size is None else entry.size for entry in entries]).tobytes(),
             array("q", [microseconds(entry.last_modified) for entry in entries]).tobytes(),
             bytes([CODE_OF[entry.kind] for entry in entries]),
@@ -177,6 +177,14 @@ class Page:
 
     def __repr__(self) -> str:
         return f"Page({self.entries!r})"
+
+
+def names_joined(names: Sequence[str]) -> str:
+    """The column of names. One with a NUL in it, which only a server that lies can give, is shown with a sign instead."""
+    joined = "\0".join(names)
+    if joined.count("\0") >= max(len(names), 1):
+        joined = "\0".join([name.replace("\0", "\N{SYMBOL FOR NULL}") for name in names])
+    return joined
 
 
 def microseconds(moment: datetime | None) -> int:

@@ -20,6 +20,7 @@ from kegbrowser.backends._sockets import SEND_BYTES, LiveSockets
 from kegbrowser.backends.errors import AuthenticationFailed, Cancelled, InvalidName, ServerFault, StorageError
 from kegbrowser.backends.s3.deeds import Deed, readable
 from kegbrowser.backends.s3.lean import Lean
+from kegbrowser.backends.s3.pages import ObjectPage
 from kegbrowser.backends.s3.routes import Routes
 from kegbrowser.backends.s3.sdk import client_config, sdk_session
 from kegbrowser.backends.s3.settings import Settings
@@ -100,13 +101,19 @@ class S3Connection:
             answer = client.get_object(**options)
         return answer
 
-    def list_objects(self, **options: Any) -> dict[str, Any]:
-        """ListObjectsV2; ask for it inside `around`."""
+    def list_objects(self, deed: Deed, **options: Any) -> ObjectPage:
+        """ListObjectsV2; ask for it inside `around`.
+
+        Raises:
+            ServerFault: something else answered, as of `expect`.
+        """
         client = self.client
-        answer = self.lean.list_objects(options) if self.lean is not None else None
-        if answer is None:
-            answer = client.list_objects_v2(**options)
-        return answer
+        page = self.lean.list_objects(options) if self.lean is not None else None
+        if page is None:
+            page = ObjectPage.from_answer(client.list_objects_v2(**options))
+        if page.is_truncated is None:
+            self.expect({}, "IsTruncated", deed)
+        return page
 
     def put(
         self,

@@ -15,7 +15,7 @@ from xml.sax.saxutils import unescape
 from botocore.exceptions import ClientError, ConnectionClosedError, FlexibleChecksumError
 
 from kegbrowser.backends.s3.checksums import Comparison
-from kegbrowser.backends.s3.pages import page_query, parse_page
+from kegbrowser.backends.s3.pages import ObjectPage, page_query, parse_page
 from kegbrowser.backends.s3.routes import Route
 from kegbrowser.backends.s3.signing import EMPTY_SHA256, UNSIGNED
 from kegbrowser.backends.s3.wire import Head, Stale, Unclear, Unusual, Wire
@@ -183,8 +183,8 @@ class Lean:
             routes.miss(bucket, route, str(exc))
             return None
 
-    def list_objects(self, options: dict[str, Any]) -> dict[str, Any] | None:
-        """ListObjectsV2, as `get_object`; of each object only what a listing needs."""
+    def list_objects(self, options: dict[str, Any]) -> ObjectPage | None:
+        """ListObjectsV2, with options as the SDK has them. None as of `get_object`."""
         bucket, routes = options["Bucket"], self._connection.routes
         route = routes.of(bucket)
         if route is None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from kegbrowser.backends.base import EntryKind, ListEntry, Page
 from kegbrowser.backends.errors import FileNotFoundInStorageError, ServerFault
 from kegbrowser.backends.s3.client import S3Connection
 from kegbrowser.backends.s3.deeds import Deed
 from kegbrowser.backends.s3.heads import find_head
+from kegbrowser.backends.s3.pages import ObjectPage
 
 
 def bucket_pages(connection: S3Connection) -> Iterator[Page]:
@@ -44,12 +44,12 @@ def object_pages(connection: S3Connection, bucket: str, prefix: str, path: str, 
     """
     deed = Deed("list", "list", bucket, prefix, path)
     is_there, is_empty = not prefix, True
-    for answer in _answers(connection, deed, recursive=recursive):
-        entries = _entries(answer, prefix, recursive=recursive)
-        is_there = is_there or bool(entries or answer.get("Contents"))
-        if entries:
+    for found in _found_pages(connection, deed, recursive=recursive):
+        page = found.below(prefix, recursive=recursive)
+        is_there = is_there or bool(page or found.keys)
+        if page:
             is_empty = False
-            yield Page(entries)
+            yield page
     if not is_empty:
         return
     if not is_there and find_head(connection, deed) is None:
@@ -60,55 +60,23 @@ def object_pages(connection: S3Connection, bucket: str, prefix: str, path: str, 
 def holds_anything(connection: S3Connection, deed: Deed) -> tuple[bool, bool]:
     """Whether the folder that the deed is about has anything in it, and whether it has a marker (or a file of that key)."""
     with connection.around(deed):
-        answer = connection.list_objects(Bucket=deed.bucket, Prefix=deed.key, MaxKeys=2)
-        connection.expect(answer, "IsTruncated", deed)
-    keys = [found["Key"] for found in answer.get("Contents") or ()]
+        keys = connection.list_objects(deed, Bucket=deed.bucket, Prefix=deed.key, MaxKeys=2).keys
     return any(key != deed.key for key in keys), deed.key in keys
 
 
-def _answers(connection: S3Connection, deed: Deed, *, recursive: bool) -> Iterator[dict[str, Any]]:
+def _found_pages(connection: S3Connection, deed: Deed, *, recursive: bool) -> Iterator[ObjectPage]:
     fixed: dict[str, object] = {"Bucket": deed.bucket, "Prefix": deed.key}
     if not recursive:
         fixed["Delimiter"] = "/"
     token = ""
     while True:
         with connection.around(deed):
-            more = {"ContinuationToken": token} if token else {}
-            answer = connection.list_objects(**fixed, **more)
-            connection.expect(answer, "IsTruncated", deed)
-        yield answer
-        if not answer.get("IsTruncated"):
+            page = connection.list_objects(deed, **fixed, **({"ContinuationToken": token} if token else {}))
+        yield page
+        if not page.is_truncated:
             return
-        following = answer.get("NextContinuationToken") or ""
-        if not following or following == token:
+        if not page.next_token or page.next_token == token:
             # Going on would list the same again, stopping would hide files.
             reason = f"{connection.host} does not say where the listing goes on"
             raise ServerFault(deed.sentence(reason), path=deed.path, retryable=False)
-        token = following
-
-
-def _entries(answer: dict[str, Any], prefix: str, *, recursive: bool) -> tuple[ListEntry, ...]:
-    start = len(prefix)
-    entries = [
-        ListEntry(common["Prefix"][start:-1], None, 0, EntryKind.FOLDER)
-        for common in answer.get("CommonPrefixes") or ()
-        if len(common["Prefix"]) > start
-    ]
-    for found in answer.get("Contents") or ():
-        key, size = found["Key"], int(found.get("Size", 0))
-        if key.endswith("/") and not size:
-            # A marker: of the folder itself, or (in a recursive listing) of one below it.
-            if recursive and key != prefix:
-                entries.append(ListEntry(key[start:-1], found.get("LastModified"), 0, EntryKind.FOLDER))
-            continue
-        entries.append(
-            ListEntry(
-                key[start:],
-                found.get("LastModified"),
-                size,
-                etag=str(found.get("ETag", "")).strip('"'),
-                storage_class=found.get("StorageClass", ""),
-                owner=(found.get("Owner") or {}).get("DisplayName", ""),
-            )
-        )
-    return tuple(entries)
+        token = page.next_token
