@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 
 _DIGITS = re.compile(r"\d+", re.ASCII)
-_WIDTH = 18
+_WIDTH = 17
 
 
 def natural_key(name: str) -> str:
-    """A text whose plain order is the natural order of names.
+    """A text whose plain order is the natural order of names: runs of digits compare by their value.
 
-    Runs of digits compare by their value up to 18 digits; longer ones by their length first. Equal keys (`a1`, `A01`) are put
-    in order by the name itself.
+    Equal keys (`a1`, `A01`) are put in order by the name itself. `name_order` does the same for many names at once.
     """
     folded = name.casefold()
     if _DIGITS.search(folded) is None:
@@ -23,5 +22,5 @@ def natural_key(name: str) -> str:
 def _padded(match: re.Match[str]) -> str:
     digits = match.group().lstrip("0")
     if len(digits) <= _WIDTH:
-        return digits.zfill(_WIDTH)
+        return digits.zfill(_WIDTH + 1)
     return f"9{len(digits):08d}{digits}"  # behind every number that fits the width
