@@ -22,8 +22,8 @@ from kegbrowser.backends.base import EntryKind
 from kegbrowser.backends.entries import KIND_CODES
 from kegbrowser.backends.errors import StorageError
 from kegbrowser.backends.locations import RemotePath
-from kegbrowser.models.listing import as_plain, shown_name
 from kegbrowser.models.natural import natural_key
+from kegbrowser.models.shown_names import as_plain, shown_name
 from kegbrowser.profiles.connections import Connection
 from kegbrowser.services.lister import DirectoryLister
 from kegbrowser.transfer.events import PageListed

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
-import html
-import unicodedata
-from collections.abc import Callable, Iterable
+import time
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from PySide6.QtCore import (
@@ -22,10 +24,15 @@ from PySide6.QtCore import (
 from kegbrowser.backends.base import ListEntry
 from kegbrowser.backends.errors import StorageError
 from kegbrowser.backends.locations import RemotePath
+from kegbrowser.models.arrangement import Arranged, Wanted
+from kegbrowser.models.arranging_thread import Answer, ArrangingThread, Order
 from kegbrowser.models.formats import size_text, time_text
-from kegbrowser.models.rows import Rows, Totals
+from kegbrowser.models.rows import Rows, Totals, numbers_moved
+from kegbrowser.models.shown_names import as_plain, shown_name
 from kegbrowser.services.lister import DirectoryLister
 from kegbrowser.transfer.events import PageListed
+
+_numbers = count()
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -35,8 +42,11 @@ TICK_MS = 16
 RESORT_MS = 250
 """While pages arrive, the order is mended at most that often."""
 
-RESORT_MAX_ROWS = 50_000
-"""Longer listings are put in order once, at their end."""
+SMALL_ROWS = 2_000
+"""Larger folders are put in order beside the window, by numpy."""
+
+RESORT_SHARE = 3
+"""A larger one is put in order anew when that many times as long has passed as the last time took."""
 
 
 class Column(enum.IntEnum):
@@ -90,13 +100,19 @@ class ListingModel(QAbstractTableModel):
         self._state = ListingState.NOTHING
         self._error: StorageError | None = None
         self._rows = Rows()
-        self._order: list[int] = []
+        self._order = array("i")
+        self._places: array[int] | None = None
+        self._totals = Totals()
+        self._wanted = Wanted()
+        self._shown_wanted = self._wanted
         self._fresh: Rows | None = None
         self._pages: list[PageListed] = []
-        self._sort_column = Column.NAME
-        self._sort_order = Qt.SortOrder.AscendingOrder
-        self._needle = ""
-        self._show_hidden = True
+        self._moved: array[int] | None = None
+        self._thread = ArrangingThread(kind_of, self)
+        self._thread.answered.connect(self._on_answered, Qt.ConnectionType.QueuedConnection)
+        self._last_order: Order | None = None
+        self._replacing: tuple[Rows, Rows] | None = None
+        self._asked_at = self._arranging_s = 0.0
         self._tick = QTimer(self)
         self._tick.setSingleShot(True)
         self._tick.setInterval(TICK_MS)
@@ -104,7 +120,7 @@ class ListingModel(QAbstractTableModel):
         self._resort = QTimer(self)
         self._resort.setSingleShot(True)
         self._resort.setInterval(RESORT_MS)
-        self._resort.timeout.connect(self._sort_again)
+        self._resort.timeout.connect(self._arrange)
         lister.page_ready.connect(self._on_page_ready)
         lister.listing_started.connect(self._on_listing_started)
         lister.listing_finished.connect(self._on_listing_finished)
@@ -139,7 +155,9 @@ class ListingModel(QAbstractTableModel):
         self._stop_timers()
         self.beginResetModel()
         self._folder = folder
-        self._rows, self._order, self._fresh, self._error = Rows(), [], None, None
+        self._rows, self._order, self._places = Rows(), array("i"), None
+        self._fresh, self._error, self._replacing, self._last_order = None, None, None, None
+        self._totals, self._shown_wanted = Totals(), self._wanted
         self.endResetModel()
         self._set_state(ListingState.NOTHING if folder is None else ListingState.LISTING)
         self.counts_changed.emit()
@@ -160,13 +178,16 @@ class ListingModel(QAbstractTableModel):
 
     def set_filter(self, text: str) -> None:
         """Show only names that contain the text, case aside; "" shows all."""
-        self._needle = text.casefold()
-        self._arrange_anew()
+        self._want(replace(self._wanted, needle=text.casefold()))
 
     def set_show_hidden(self, shown: bool) -> None:
         """Whether names that begin with a dot are shown."""
-        self._show_hidden = shown
-        self._arrange_anew()
+        self._want(replace(self._wanted, show_hidden=shown))
+
+    @property
+    def is_arranging(self) -> bool:
+        """What is shown is not yet in the order, or filtered in the way, that was asked for."""
+        return self._last_order is not None
 
     def path_at(self, row: int) -> RemotePath:
         assert self._folder is not None
@@ -179,27 +200,48 @@ class ListingModel(QAbstractTableModel):
 
     def row_of(self, name: str, is_folder: bool | None = None) -> int:
         """Where a name is shown; -1 if it is not. `is_folder` None takes either."""
-        for row, number in enumerate(self._order):
-            if self._rows.names[number] == name and is_folder in (None, self._rows.is_folder(number)):
-                return row
-        return -1
+        numbers = self._rows.numbers_named(name)
+        rows = [self._row(number) for number in numbers if is_folder in (None, self._rows.is_folder(number))]
+        return min((row for row in rows if row >= 0), default=-1)
 
     def row_starting_with(self, text: str, after: int) -> int:
         """The next row after `after`, around the end, whose name begins with the text, case aside; -1 for none."""
-        prefix, count = text.casefold(), len(self._order)
-        for step in range(1, count + 1):
-            row = (after + step) % count
-            if self._rows.names[self._order[row]].casefold().startswith(prefix):
-                return row
-        return -1
+        numbers, order, count = self._rows.numbers_starting_with(text), self._order, len(self._order)
+        if not numbers:
+            return -1
+        return next((row for row in _around(after, count) if order[row] in numbers), -1)
 
-    def totals(self, rows: Iterable[int] | None = None) -> Totals:
-        """Count and sum shown rows; all of them by default."""
-        return self._rows.totals(self._order if rows is None else (self._order[row] for row in rows))
+    def has_name(self, name: str) -> bool:
+        """Whether the folder has something of this name, shown or not."""
+        return bool(self._rows.numbers_named(name))
 
-    def names(self) -> set[str]:
-        """All names of the folder, also hidden ones."""
-        return set(self._rows.names)
+    def totals(self, ranges: Sequence[tuple[int, int]] | None = None) -> Totals:
+        """Count and sum shown rows, given as (first, last) of each stretch; all of them by default."""
+        if ranges is None or ranges == [(0, len(self._order) - 1)]:
+            return self._totals
+        numbers = self.numbers(ranges)
+        if len(numbers) <= SMALL_ROWS:
+            return self._rows.totals_of(numbers)
+        from kegbrowser.models.arranging import totals_of  # so many rows were arranged before: numpy is there
+
+        return totals_of(self._rows.pages, numbers)
+
+    def numbers(self, ranges: Sequence[tuple[int, int]]) -> array[int]:
+        """What stays the same of shown rows over `replaced`: their numbers; see `rows_of`."""
+        found = array("i")
+        for first, last in ranges:
+            found.extend(self._order[first : last + 1])
+        return found
+
+    def rows_of(self, numbers: array[int]) -> list[tuple[int, int]]:
+        """Where rows are shown now, as (first, last) of each stretch. Only while `replaced` is told."""
+        if self._places is not None:
+            from kegbrowser.models.arranging import runs_of
+
+            return runs_of(numbers, self._moved, self._places)
+        moved = self._moved
+        now = {number if moved is None else moved[number] for number in numbers}
+        return [(row, row) for row, number in enumerate(self._order) if number in now]
 
     # -- Qt's side ---------------------------------------------------------------------------------------------------
 
@@ -230,10 +272,10 @@ class ListingModel(QAbstractTableModel):
             return _ALIGNMENT[Column(column)]
         if role == Qt.ItemDataRole.ToolTipRole and column == Column.NAME:
             target = self._rows.links.get(number)
-            name = shown_name(self._rows.names[number])
+            name = shown_name(self._rows.name(number))
             return as_plain(name if target is None else self.tr("%s → %s") % (name, shown_name(target)))
         if role == Qt.ItemDataRole.EditRole and column == Column.NAME:
-            return self._rows.names[number]
+            return self._rows.name(number)
         if role == Qt.ItemDataRole.AccessibleTextRole:
             return self.text(number, column)
         return None
@@ -242,7 +284,7 @@ class ListingModel(QAbstractTableModel):
         """What a cell shows, by the row's own number."""
         rows = self._rows
         if column == Column.NAME:
-            return shown_name(rows.names[number])
+            return shown_name(rows.name(number))
         if column == Column.SIZE:
             size = rows.size(number)
             return "" if size is None else size_text(size)
@@ -262,8 +304,8 @@ class ListingModel(QAbstractTableModel):
         return flags
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
-        self._sort_column, self._sort_order = Column(column), order
-        self._sort_again()
+        is_descending = order == Qt.SortOrder.DescendingOrder
+        self._want(replace(self._wanted, column=COLUMN_KEYS[Column(column)], is_descending=is_descending))
 
     # -- what the lister tells ---------------------------------------------------------------------------------------
 
@@ -288,30 +330,29 @@ class ListingModel(QAbstractTableModel):
         if folder != self._folder:
             return
         self._take_pages()
-        if self._fresh is not None:
-            self._replace_rows(self._fresh)
-            self._fresh = None
-        self._sort_again()
+        fresh, self._fresh = self._fresh, None
+        if fresh is None:
+            self._arrange()
+        else:
+            self._replace_rows(fresh)
         self._set_state(ListingState.LISTED)
 
     @Slot(object, object)
     def _on_listing_failed(self, folder: RemotePath, error: StorageError) -> None:
-        if folder != self._folder:
-            return
-        self._take_pages()
-        self._fresh = None
-        self._error = error
-        self._sort_again()
-        self._set_state(ListingState.FAILED)
+        if folder == self._folder:
+            self._error = error
+            self._end_with_what_came(ListingState.FAILED)
 
     @Slot(object)
     def _on_listing_cancelled(self, folder: RemotePath) -> None:
-        if folder != self._folder:
-            return
+        if folder == self._folder:
+            self._end_with_what_came(ListingState.STOPPED)
+
+    def _end_with_what_came(self, state: ListingState) -> None:
         self._take_pages()
         self._fresh = None
-        self._sort_again()
-        self._set_state(ListingState.STOPPED)
+        self._arrange()
+        self._set_state(state)
 
     # -- private -----------------------------------------------------------------------------------------------------
 
@@ -337,95 +378,160 @@ class ListingModel(QAbstractTableModel):
         first = len(self._rows)
         for page in pages:
             self._rows.append(page)
-        shown = self._sorted(self._shown(range(first, len(self._rows))))
+        shown = self._shown(range(first, len(self._rows)))
+        if len(self._rows) <= SMALL_ROWS:
+            shown = array("i", self._sorted(shown))
         if shown:
             self.beginInsertRows(QModelIndex(), len(self._order), len(self._order) + len(shown) - 1)
-            self._order.extend(shown)
+            self._add(shown)
             self.endInsertRows()
-            if not self._resort.isActive() and len(self._order) <= RESORT_MAX_ROWS:
-                self._resort.start()
+            if not self._resort.isActive():
+                took_s = self._arranging_s if len(self._rows) > SMALL_ROWS else 0.0
+                self._resort.start(max(RESORT_MS, round(RESORT_SHARE * took_s * 1000)))
         self.counts_changed.emit()
 
-    def _shown(self, numbers: Iterable[int]) -> list[int]:
-        if not self._needle and self._show_hidden:
-            return list(numbers)
-        rows, needle, hidden = self._rows, self._needle, self._show_hidden
-        return [number for number in numbers if rows.passes(number, needle, show_hidden=hidden)]
+    def _add(self, shown: array[int]) -> None:
+        """Show some more rows at the end."""
+        if self._places is not None:
+            self._places.extend(array("i", [-1]) * (len(self._rows) - len(self._places)))
+            for row, number in enumerate(shown, len(self._order)):
+                self._places[number] = row
+        self._order.extend(shown)
+        everything = len(self._order) == len(self._rows)
+        self._totals = self._rows.totals if everything else self._totals + self._rows.totals_of(shown)
 
-    def _sorted(self, numbers: list[int]) -> list[int]:
+    def _row(self, number: int) -> int:
+        """Where a row is shown; -1 if it is not."""
+        if self._places is not None:
+            return self._places[number]
+        return self._order.index(number) if number in self._order else -1
+
+    def _shown(self, numbers: range) -> array[int]:
+        """Those rows that pass the filter by which the others are shown."""
+        wanted, rows = self._shown_wanted, self._rows
+        if not wanted.needle and wanted.show_hidden:
+            return array("i", numbers)
+        needle, hidden = wanted.needle, wanted.show_hidden
+        return array("i", [number for number in numbers if rows.passes(number, needle, show_hidden=hidden)])
+
+    def _sorted(self, numbers: Iterable[int]) -> list[int]:
         """The numbers in the chosen order, folders first in both directions."""
-        rows = self._rows
-        ordered = sorted(numbers, key=rows.sort_key(COLUMN_KEYS[self._sort_column], self._kind_of))
-        if self._sort_order == Qt.SortOrder.AscendingOrder:
+        rows, wanted = self._rows, self._wanted
+        ordered = sorted(numbers, key=rows.sort_key(wanted.column, self._kind_of))
+        if not wanted.is_descending:
             return ordered
         folders = [number for number in reversed(ordered) if rows.is_folder(number)]
         return folders + [number for number in reversed(ordered) if not rows.is_folder(number)]
 
+    def _want(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._arrange()
+
     @Slot()
-    def _sort_again(self) -> None:
+    def _arrange(self) -> None:
+        """Show what is wanted: at once for a small folder, else as soon as it is found out."""
         self._resort.stop()
-        order = self._sorted(self._order)
+        if self._replacing is not None:
+            self._submit(*self._replacing)
+        elif len(self._rows) > SMALL_ROWS:
+            self._submit(self._rows)
+        elif _passes_the_same(self._wanted, self._shown_wanted):
+            self._put_in_order(array("i", self._sorted(self._order)), None)
+        else:
+            self._show_anew(self._rows, None, None)
+
+    def _put_in_order(self, order: array[int], places: array[int] | None) -> None:
+        """The rows that are shown, in another order; indexes that are held go along."""
+        self._shown_wanted = self._wanted
         if order == self._order:
+            self._places = places
             return
         self.layoutAboutToBeChanged.emit()
         held = self.persistentIndexList()
         numbers = [self._order[index.row()] for index in held]
-        self._order = order
+        self._order, self._places = order, places
         if held:
-            place = {number: row for row, number in enumerate(order)}
+            place = places or {number: row for row, number in enumerate(order)}
             moved = [self.index(place[number], index.column()) for number, index in zip(numbers, held, strict=True)]
             self.changePersistentIndexList(held, moved)
         self.layoutChanged.emit()
 
-    def _arrange_anew(self, fresh: Rows | None = None) -> None:
-        """Show what the filter lets through, of these rows or of `fresh` ones; whoever listens sees the old ones until then."""
+    def _show_anew(self, rows: Rows, arranged: Arranged | None, moved: array[int] | None) -> None:
+        """Show other rows, or others of them; whoever listens sees the old ones until then."""
         self.about_to_replace.emit()
         self.beginResetModel()
-        if fresh is not None:
-            self._rows = fresh
-        self._order = self._sorted(self._shown(range(len(self._rows))))
+        self._rows, self._shown_wanted = rows, self._wanted
+        if arranged is None:
+            order = array("i", self._sorted(self._shown(range(len(rows)))))
+            self._order, self._places, self._totals = order, None, rows.totals
+            if len(order) < len(rows):
+                self._totals = rows.totals_of(order)
+        else:
+            self._order, self._places, self._totals = arranged.order, arranged.places, arranged.totals
+            self._add(self._shown(range(arranged.count, len(rows))))
         self.endResetModel()
+        self._moved = moved
         self.replaced.emit()
+        self._moved = None
         self.counts_changed.emit()
 
     def _replace_rows(self, fresh: Rows) -> None:
-        if len(fresh) == len(self._rows) and all(
-            fresh.identity(row) == self._rows.identity(row) and fresh.same_facts(row, self._rows, row)
-            for row in range(len(fresh))
-        ):
-            return  # nothing has changed: selection, place and a rename in progress stay untouched
-        self._arrange_anew(fresh)
+        """Show a new listing of the same folder; where nothing has changed, selection, place and a rename in progress stay."""
+        if max(len(fresh), len(self._rows)) > SMALL_ROWS:
+            self._submit(fresh, self._rows)
+        elif not fresh.tells_the_same(self._rows):
+            self._show_anew(fresh, None, numbers_moved(self._rows.pages, fresh.pages))
+
+    # -- large folders ---------------------------------------------------------------------------------------------------
+
+    def _submit(self, rows: Rows, old: Rows | None = None) -> None:
+        """Have the thread arrange a listing; what was ordered before is not waited for any more."""
+        self._replacing = None if old is None else (rows, old)
+        number = next(_numbers)
+        self._last_order = Order(number, id(rows), rows.pages, self._wanted, None if old is None else old.pages)
+        self._asked_at = time.monotonic()
+        self._thread.submit(self._last_order)
+
+    @Slot(object)
+    def _on_answered(self, answer: Answer) -> None:
+        order = answer.order
+        if order is not self._last_order:
+            return
+        self._arranging_s = time.monotonic() - self._asked_at
+        rows = self._rows if self._replacing is None else self._replacing[0]
+        self._last_order = self._replacing = None
+        if answer.is_same:
+            return
+        arranged = answer.arranged
+        assert arranged is not None
+        if order.old_pages is not None:
+            self._show_anew(rows, arranged, answer.moved)
+        elif self._state is ListingState.LISTING and _passes_the_same(order.wanted, self._shown_wanted):
+            self._put_in_order(*self._with_later_rows(arranged))
+        else:
+            self._show_anew(rows, arranged, None)
+
+    def _with_later_rows(self, arranged: Arranged) -> tuple[array[int], array[int]]:
+        """The order, and the rows that have come since it was asked for."""
+        order, places = arranged.order, arranged.places
+        later = self._shown(range(arranged.count, len(self._rows)))
+        places.extend(array("i", [-1]) * (len(self._rows) - len(places)))
+        for row, number in enumerate(later, len(order)):
+            places[number] = row
+        order.extend(later)
+        return order, places
+
+
+def _passes_the_same(one: Wanted, other: Wanted) -> bool:
+    return (one.needle, one.show_hidden) == (other.needle, other.show_hidden)
+
+
+def _around(after: int, count: int) -> Iterator[int]:
+    """All rows, beginning behind one, around the end."""
+    yield from range(after + 1, count)
+    yield from range(min(after + 1, count))
 
 
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _ALIGNMENT = {Column.NAME: _LEFT, Column.SIZE: _RIGHT, Column.KIND: _LEFT, Column.MODIFIED: _LEFT}
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Categories of characters that nobody sees, or that change how others are seen."""
-_JOINERS = "\u200c\u200d"
-"""Harmless, and many scripts and emoji need them."""
-
-
-def shown_name(name: str) -> str:
-    """A name as it may be shown: control characters and direction overrides made visible, so that none can pose as another."""
-    if not name:
-        return "⟨no name⟩"
-    if name.isprintable():
-        return name
-    return "".join([_escaped(char) if _is_unseen(char) else char for char in name])
-
-
-def as_plain(text: str) -> str:
-    """A text for tool tips and other places that would take a name like `<b>` for markup."""
-    return f'<p style="white-space: pre-wrap">{html.escape(text)}</p>' if "<" in text else text
-
-
-def _is_unseen(char: str) -> bool:
-    return unicodedata.category(char) in _UNSEEN and char not in _JOINERS
-
-
-def _escaped(char: str) -> str:
-    code = ord(char)
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -9,7 +9,8 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, QTimer
 
 from kegbrowser.backends.proofs import Certainty, Proof
 from kegbrowser.models.formats import number_text, size_text
-from kegbrowser.models.listing import Index, as_plain, shown_name
+from kegbrowser.models.listing import Index
+from kegbrowser.models.shown_names import as_plain, shown_name
 from kegbrowser.models.transfer_rows import PAGE_ITEMS, Block, Pages, Rows
 from kegbrowser.services.items import ItemsReader
 from kegbrowser.services.transfer import Transfer, TransferKind, TransferState

@@ -10,7 +10,8 @@ from kegbrowser.backends.locations import RemotePath
 from kegbrowser.backends.registry import backend
 from kegbrowser.models.folder_tree import FolderTreeModel
 from kegbrowser.models.formats import number_text, size_text
-from kegbrowser.models.listing import ListingModel, ListingState, shown_name
+from kegbrowser.models.listing import ListingModel, ListingState
+from kegbrowser.models.shown_names import shown_name
 from kegbrowser.services.connections import Connections
 from kegbrowser.ui import icons
 from kegbrowser.ui.actions import Actions, Needs
@@ -84,20 +85,23 @@ class Browser(QWidget):
             return (path,) if path is not None and not path.is_root else ()
         return self.contents.selected_paths()
 
+    def _selected_count(self) -> int:
+        return len(self.selected()) if self.tree.hasFocus() else self.contents.selected_count()
+
     def met_needs(self) -> Needs:
         """What is true now, for enabling actions."""
         met = Needs.NOTHING
         folder = self.folder
-        chosen = self.selected()
+        chosen_count = self._selected_count()
         if folder is not None:
             met |= Needs.FOLDER | Needs.CONNECTION
             can = self._connections.capabilities(folder.connection_id)
             at_container_root = can is not None and can.containers_at_root and folder.is_root
             if can is None or not at_container_root or can.create_containers:
                 met |= Needs.WRITABLE
-        if chosen:
+        if chosen_count:
             met |= Needs.SELECTION
-        if len(chosen) == 1:
+        if chosen_count == 1:
             met |= Needs.SINGLE
         for flag, holds in (
             (Needs.PARENT, self._navigation.can_go_up),
@@ -257,10 +261,10 @@ class Browser(QWidget):
         self.path_bar.show_folder(folder, connection.name, backend(connection.kind).icon, self.address_of(folder))
 
     def _show_summary(self) -> None:
-        self._summary.setText(summary_of(self, self._listing, self.contents.selected_rows()))
+        self._summary.setText(summary_of(self, self._listing, self.contents.selected_ranges()))
 
 
-def summary_of(widget: QWidget, listing: ListingModel, chosen: list[int]) -> str:
+def summary_of(widget: QWidget, listing: ListingModel, chosen: list[tuple[int, int]]) -> str:
     """What the line below the contents says: the selection's sum, else the folder's."""
     if listing.folder is None:
         return ""

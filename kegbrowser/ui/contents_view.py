@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QItemSelectionModel, QMimeData, QModelIndex, QPoint, QRect, QSize, Qt, Signal, Slot
+from array import array
+from dataclasses import dataclass, field
+
+from PySide6.QtCore import (
+    QItemSelection,
+    QItemSelectionModel,
+    QItemSelectionRange,
+    QMimeData,
+    QModelIndex,
+    QPoint,
+    QRect,
+    QSize,
+    Qt,
+    Signal,
+    Slot,
+)
 from PySide6.QtGui import (
     QDrag,
     QDragEnterEvent,
@@ -33,6 +48,9 @@ from kegbrowser.ui.drag_card import drag_pixmap
 
 ROW_PX = 28
 TYPE_AHEAD_MS = 1000
+MOST_STRETCHES = 20_000
+"""A selection that falls into more pieces is let go of."""
+
 _WIDTHS = {Column.NAME: 380, Column.SIZE: 100, Column.KIND: 160, Column.MODIFIED: 150}
 
 
@@ -49,7 +67,7 @@ class ContentsView(QTableView):
         super().__init__(parent)
         self._model = model
         self._drop_row: int | None = None  # -1: the folder itself
-        self._kept_names: tuple[list[str], str, int] = ([], "", 0)
+        self._kept = _Kept()
         self.setObjectName("contents")
         self.setAccessibleName(self.tr("Contents of the folder"))
         self.setModel(model)
@@ -85,9 +103,17 @@ class ContentsView(QTableView):
         model.replaced.connect(self._on_replaced)
         model.modelReset.connect(self._on_selection_changed)
 
+    def selected_ranges(self) -> list[tuple[int, int]]:
+        """Stretches of selected rows, (first, last) of each, from the top."""
+        stretches = self.selectionModel().selection().toList()
+        return sorted((stretch.top(), stretch.bottom()) for stretch in stretches)
+
+    def selected_count(self) -> int:
+        return sum(last - first + 1 for first, last in self.selected_ranges())
+
     def selected_rows(self) -> list[int]:
         """Rows that are selected, from the top."""
-        return sorted(index.row() for index in self.selectionModel().selectedRows(Column.NAME))
+        return [row for first, last in self.selected_ranges() for row in range(first, last + 1)]
 
     def selected_paths(self) -> tuple[RemotePath, ...]:
         return tuple(self._model.path_at(row) for row in self.selected_rows())
@@ -122,6 +148,11 @@ class ContentsView(QTableView):
             return
         super().keyPressEvent(event)
 
+    def selectAll(self) -> None:
+        """One stretch, however many rows: Qt's own goes through all of them."""
+        if self._model.rowCount():
+            self._select([(0, self._model.rowCount() - 1)])
+
     def keyboardSearch(self, search: str) -> None:
         self._type_ahead(search)
 
@@ -131,7 +162,7 @@ class ContentsView(QTableView):
         super().mousePressEvent(event)
 
     def startDrag(self, supported_actions: Qt.DropAction) -> None:
-        if self.selected_rows():
+        if self.selectionModel().hasSelection():
             self.drag_wanted.emit()
 
     def exec_drag(self, mime: QMimeData, label: str) -> None:
@@ -231,25 +262,35 @@ class ContentsView(QTableView):
 
     @Slot()
     def _on_about_to_replace(self) -> None:
-        names = [self._model.path_at(row).name for row in self.selected_rows()]
-        current = self.currentIndex()
-        name = self._model.path_at(current.row()).name if current.isValid() else ""
-        self._kept_names = (names, name, self.verticalScrollBar().value())
+        model, current = self._model, self.currentIndex()
+        here = [(current.row(), current.row())] if current.isValid() else []
+        self._kept = _Kept(model.numbers(self.selected_ranges()), model.numbers(here), self.verticalScrollBar().value())
 
     @Slot()
     def _on_replaced(self) -> None:
-        names, current, scroll = self._kept_names
-        self._kept_names = ([], "", 0)
-        wanted = set(names)
-        selection = self.selectionModel()
-        flags = QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
-        for row in range(self._model.rowCount()) if wanted else ():
-            if self._model.path_at(row).name in wanted:
-                selection.select(self._model.index(row, Column.NAME), flags)
-        row = self._model.row_of(current) if current else -1
-        if row >= 0:
-            selection.setCurrentIndex(self._model.index(row, Column.NAME), QItemSelectionModel.SelectionFlag.NoUpdate)
-        self.verticalScrollBar().setValue(scroll)
+        kept, self._kept = self._kept, _Kept()
+        stretches = self._model.rows_of(kept.selected) if kept.selected else []
+        if 0 < len(stretches) <= MOST_STRETCHES:
+            self._select(stretches)
+        for row, _last in self._model.rows_of(kept.current) if kept.current else ():
+            index = self._model.index(row, Column.NAME)
+            self.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.NoUpdate)
+        self.verticalScrollBar().setValue(kept.scroll)
+
+    def _select(self, stretches: list[tuple[int, int]]) -> None:
+        selection, last_column = QItemSelection(), len(Column) - 1
+        for first, last in stretches:
+            selection.append(QItemSelectionRange(self._model.index(first, 0), self._model.index(last, last_column)))
+        self.selectionModel().select(selection, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What stays over a change of all rows, by the numbers of the model."""
+
+    selected: array[int] = field(default_factory=lambda: array("i"))
+    current: array[int] = field(default_factory=lambda: array("i"))
+    scroll: int = 0
 
 
 class _Delegate(QStyledItemDelegate):

@@ -10,7 +10,8 @@ from PySide6.QtWidgets import QFileDialog, QInputDialog
 
 from kegbrowser.backends.errors import Cancelled, StorageError
 from kegbrowser.backends.locations import RemotePath
-from kegbrowser.models.listing import ListingModel, as_plain, shown_name
+from kegbrowser.models.listing import ListingModel
+from kegbrowser.models.shown_names import as_plain, shown_name
 from kegbrowser.services.operations import FileOperations, Operation, OperationKind
 from kegbrowser.services.transfers import TransferQueue
 from kegbrowser.ui import drops
@@ -232,8 +233,8 @@ class FileCommands(QObject):
         return False
 
     def _free_name(self, wanted: str) -> str:
-        taken, name, number = self._listing.names(), wanted, 2
-        while name in taken:
+        name, number = wanted, 2
+        while self._listing.has_name(name):
             name, number = f"{wanted} {number}", number + 1
         return name
 

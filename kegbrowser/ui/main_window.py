@@ -278,7 +278,7 @@ class MainWindow(QMainWindow):
     def _on_contents_menu(self, point: QPoint) -> None:
         view = self._browser.contents
         view.setFocus()
-        self._pop_up(_CONTENTS_MENU if view.selected_rows() else _FOLDER_MENU, view.viewport(), point)
+        self._pop_up(_CONTENTS_MENU if view.selected_count() else _FOLDER_MENU, view.viewport(), point)
 
     @Slot(QPoint)
     def _on_tree_menu(self, point: QPoint) -> None:

@@ -7,7 +7,7 @@ from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QFocusEve
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QMenu, QSizePolicy, QStackedLayout, QToolButton, QWidget
 
 from kegbrowser.backends.locations import RemotePath
-from kegbrowser.models.listing import as_plain, shown_name
+from kegbrowser.models.shown_names import as_plain, shown_name
 from kegbrowser.ui import icons
 
 MAX_LABEL_PX = 220

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from kegbrowser.models.formats import number_text, size_text, time_text
-from kegbrowser.models.listing import as_plain, shown_name
+from kegbrowser.models.shown_names import as_plain, shown_name
 from kegbrowser.services.transfers import Prompt, TransferQueue
 from kegbrowser.transfer.questions import (
     Answer,

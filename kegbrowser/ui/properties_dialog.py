@@ -9,7 +9,7 @@ from kegbrowser.backends.base import ListEntry
 from kegbrowser.backends.errors import StorageError
 from kegbrowser.backends.locations import RemotePath
 from kegbrowser.models.formats import number_text, size_text, time_text
-from kegbrowser.models.listing import shown_name
+from kegbrowser.models.shown_names import shown_name
 from kegbrowser.services.operations import FileOperations, Operation
 from kegbrowser.transfer.events import Counted
 from kegbrowser.ui import icons
