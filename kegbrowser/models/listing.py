@@ -393,9 +393,7 @@ class ListingModel(QAbstractTableModel):
     def _add(self, shown: array[int]) -> None:
         """Show some more rows at the end."""
         if self._places is not None:
-            self._places.extend(array("i", [-1]) * (len(self._rows) - len(self._places)))
-            for row, number in enumerate(shown, len(self._order)):
-                self._places[number] = row
+            _extend_places(self._places, len(self._rows), shown, len(self._order))
         self._order.extend(shown)
         everything = len(self._order) == len(self._rows)
         self._totals = self._rows.totals if everything else self._totals + self._rows.totals_of(shown)
@@ -515,15 +513,24 @@ class ListingModel(QAbstractTableModel):
         """The order, and the rows that have come since it was asked for."""
         order, places = arranged.order, arranged.places
         later = self._shown(range(arranged.count, len(self._rows)))
-        places.extend(array("i", [-1]) * (len(self._rows) - len(places)))
-        for row, number in enumerate(later, len(order)):
-            places[number] = row
+        _extend_places(places, len(self._rows), later, len(order))
         order.extend(later)
         return order, places
 
 
 def _passes_the_same(one: Wanted, other: Wanted) -> bool:
     return (one.needle, one.show_hidden) == (other.needle, other.show_hidden)
+
+
+def _extend_places(places: array[int], count: int, shown: array[int], first_row: int) -> None:
+    """Note where some later rows of a listing of `count` are shown: from `first_row` on."""
+    later = count - len(places)
+    if len(shown) == later:
+        places.extend(array("i", range(first_row, first_row + later)))
+        return
+    places.extend(array("i", [-1]) * later)
+    for row, number in enumerate(shown, first_row):
+        places[number] = row
 
 
 def _around(after: int, count: int) -> Iterator[int]:

@@ -90,6 +90,8 @@ class ContentsView(QTableView):
         self.verticalHeader().setDefaultSectionSize(ROW_PX)
         header = self.horizontalHeader()
         header.setHighlightSections(False)
+        # A header asks for every row whether its column is selected, and paints nothing of it here.
+        header.setSelectionModel(QItemSelectionModel(model, header))
         header.setSectionsMovable(False)
         header.setMinimumSectionSize(60)
         header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import QItemSelectionModel, Qt
+from PySide6.QtGui import QIcon
 from PySide6.QtTest import QAbstractItemModelTester
 from pytestqt.qtbot import QtBot
 
 from kegbrowser.backends.base import ListEntry
 from kegbrowser.backends.locations import RemotePath
 from kegbrowser.models import listing
-from kegbrowser.models.listing import Column, ListingModel, ListingState
+from kegbrowser.models.listing import Column, Index, ListingModel, ListingState
 from kegbrowser.models.natural import natural_key
 from kegbrowser.models.rows import Rows
 from kegbrowser.transfer.events import PageListed
@@ -39,7 +40,7 @@ def lister(qapp: object) -> ScriptedLister:
 def model(lister: ScriptedLister, monkeypatch: pytest.MonkeyPatch) -> Iterator[ListingModel]:
     monkeypatch.setattr(listing, "SMALL_ROWS", 3)
     monkeypatch.setattr(listing, "RESORT_MS", 1)
-    made = ListingModel(lister, kind_of, lambda _name, _is_folder: None)
+    made = ListingModel(lister, kind_of, lambda _name, _is_folder: QIcon())
     QAbstractItemModelTester(made, QAbstractItemModelTester.FailureReportingMode.Warning, made)
     yield made
     made.show_folder(None)
@@ -201,6 +202,29 @@ def test_everything_is_one_stretch_when_all_is_selected(
     model.sort(Column.KIND, DOWN)
     settled(qtbot, model)
     assert view.selected_ranges() == [(0, 599)]
+
+
+def test_what_is_selected_costs_nothing_when_it_is_painted(
+    lister: ScriptedLister, model: ListingModel, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = ContentsView(model)
+    qtbot.addWidget(view)
+    view.show()
+    model.show_folder(HERE)
+    lister.finish(HERE, entries(2_000))
+    settled(qtbot, model)
+    view.selectAll()
+    asked = 0
+
+    def flags(index: Index) -> Qt.ItemFlag:
+        nonlocal asked
+        asked += 1
+        return ListingModel.flags(model, index)
+
+    monkeypatch.setattr(model, "flags", flags)
+    view.grab()
+
+    assert asked < 1_000
 
 
 def test_rows_are_found_in_any_page() -> None:
