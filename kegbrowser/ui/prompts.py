@@ -5,30 +5,14 @@ from __future__ import annotations
 from collections import deque
 
 from PySide6.QtCore import QCoreApplication, QObject, Qt, Slot
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QDialog,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QMessageBox,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QDialog, QMessageBox, QPushButton, QWidget
 
-from kegbrowser.models.formats import number_text, size_text, time_text
-from kegbrowser.models.shown_names import as_plain, shown_name
+from kegbrowser.models.formats import number_text, size_text
+from kegbrowser.models.shown_names import shown_name
 from kegbrowser.services.transfers import Prompt, TransferQueue
-from kegbrowser.transfer.questions import (
-    Answer,
-    ConflictAnswer,
-    ConflictChoice,
-    ConflictQuestion,
-    DeleteAnswer,
-    DeleteQuestion,
-)
+from kegbrowser.transfer.questions import Answer, DeleteAnswer, DeleteQuestion
 from kegbrowser.ui import icons
+from kegbrowser.ui.conflict_dialog import ConflictDialog
 
 
 class Prompter(QObject):
@@ -81,95 +65,6 @@ class Prompter(QObject):
         if dialog is not None:
             dialog.deleteLater()
         self._show_next()
-
-
-class ConflictDialog(QDialog):
-    """The target exists: overwrite, skip or keep both. `answer` is None when it was dismissed, which cancels."""
-
-    def __init__(self, question: ConflictQuestion, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.answer: Answer | None = None
-        self._question = question
-        self.setObjectName("conflict_dialog")
-        self.setWindowTitle(self.tr("File Exists"))
-        heading = QLabel(self.tr("“%s” is already there.") % shown_name(question.name))
-        heading.setObjectName("heading")
-        heading.setWordWrap(True)
-        heading.setTextFormat(Qt.TextFormat.PlainText)  # names from a server are never markup
-        place = QLabel(shown_name(question.target))
-        place.setObjectName("hint")
-        place.setWordWrap(True)
-        place.setTextFormat(Qt.TextFormat.PlainText)
-        self._for_all = QCheckBox(self.tr("Do the same for all further ones"))
-        self._for_all.setVisible(question.more_to_come)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 18, 20, 16)
-        layout.setSpacing(12)
-        layout.addWidget(heading)
-        layout.addWidget(place)
-        layout.addLayout(self._comparison())
-        layout.addWidget(self._for_all)
-        layout.addLayout(self._buttons())
-        self.setMinimumWidth(520)
-
-    def _comparison(self) -> QGridLayout:
-        question, grid = self._question, QGridLayout()
-        grid.setHorizontalSpacing(18)
-        rows = (
-            (self.tr("New:"), question.source_size, question.source_modified),
-            (self.tr("There now:"), question.target_size, question.target_modified),
-        )
-        newest = (
-            question.source_modified
-            and question.target_modified
-            and question.source_modified > question.target_modified
-        )
-        for row, (label, size, modified) in enumerate(rows):
-            grid.addWidget(QLabel(label), row, 0, Qt.AlignmentFlag.AlignRight)
-            grid.addWidget(QLabel("" if size is None else size_text(size)), row, 1, Qt.AlignmentFlag.AlignRight)
-            moment = "" if modified is None else time_text(modified)
-            is_newer = newest if row == 0 else newest is False
-            grid.addWidget(QLabel(f"{moment} {self.tr('(newer)')}" if is_newer and moment else moment), row, 2)
-        grid.setColumnStretch(2, 1)
-        return grid
-
-    def _buttons(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        cancel = QPushButton(self.tr("Cancel Transfer"))
-        cancel.clicked.connect(self.reject)
-        row.addWidget(cancel)
-        row.addStretch(1)
-        both = QPushButton(self.tr("Keep Both"))
-        both.setToolTip(as_plain(self.tr("The new one becomes “%s”") % shown_name(self._question.suggested_name)))
-        both.setObjectName("conflict_rename")
-        both.clicked.connect(self._on_rename)
-        overwrite = QPushButton(self.tr("Overwrite"))
-        overwrite.setObjectName("conflict_overwrite")
-        overwrite.clicked.connect(self._on_overwrite)
-        skip = QPushButton(self.tr("Skip"))
-        skip.setObjectName("conflict_skip")
-        skip.setDefault(True)
-        skip.clicked.connect(self._on_skip)
-        for button in (both, overwrite, skip):
-            row.addWidget(button)
-        skip.setFocus()
-        return row
-
-    @Slot()
-    def _on_rename(self) -> None:
-        self._choose(ConflictChoice.RENAME)
-
-    @Slot()
-    def _on_overwrite(self) -> None:
-        self._choose(ConflictChoice.OVERWRITE)
-
-    @Slot()
-    def _on_skip(self) -> None:
-        self._choose(ConflictChoice.SKIP)
-
-    def _choose(self, choice: ConflictChoice) -> None:
-        self.answer = ConflictAnswer(choice, for_all=self._for_all.isChecked())
-        self.accept()
 
 
 class DeleteDialog(QMessageBox):

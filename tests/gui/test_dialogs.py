@@ -19,9 +19,10 @@ from kegbrowser.profiles.secrets import SecretStore
 from kegbrowser.services.connections import Connections
 from kegbrowser.transfer.events import Counted
 from kegbrowser.transfer.questions import ConflictAnswer, ConflictChoice, ConflictQuestion, DeleteAnswer, DeleteQuestion
+from kegbrowser.ui.conflict_dialog import ConflictDialog
 from kegbrowser.ui.connection_dialog import HIDDEN_KINDS, ConnectionDialog
 from kegbrowser.ui.option_form import OptionForm
-from kegbrowser.ui.prompts import ConflictDialog, DeleteDialog
+from kegbrowser.ui.prompts import DeleteDialog
 from tests.doubles.dict_keyring import DictKeyring
 from tests.doubles.services import Services
 
