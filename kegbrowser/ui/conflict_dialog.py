@@ -24,6 +24,7 @@ from kegbrowser.transfer.jobs import ConflictPolicy
 from kegbrowser.transfer.questions import Answer, ConflictAnswer, ConflictChoice, ConflictQuestion
 
 NARROWEST = 520
+MARGIN = 20
 
 
 class ConflictDialog(QDialog):
@@ -48,7 +49,7 @@ class ConflictDialog(QDialog):
         self._for_all = QCheckBox(self.tr("Do the same for &all further ones"))
         self._for_all.setVisible(question.more_to_come)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 18, 20, 16)
+        layout.setContentsMargins(MARGIN, 18, MARGIN, 16)
         layout.setSpacing(12)
         layout.addWidget(heading)
         layout.addWidget(place)
@@ -156,8 +157,7 @@ class ConflictDialog(QDialog):
 
     def showEvent(self, event: QShowEvent) -> None:
         """See to the room of the buttons: the style sheet gives them a least width, and their texts no longer count."""
-        margins = self.contentsMargins() + self.layout().contentsMargins()
-        self.setMinimumWidth(max(NARROWEST, self._row.sizeHint().width() + margins.left() + margins.right()))
+        self.setMinimumWidth(max(NARROWEST, self._row.sizeHint().width() + 2 * MARGIN))
         super().showEvent(event)
 
     def _choose(self, choice: ConflictChoice, policy: ConflictPolicy | None = None) -> None:
