@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kegbrowser.backends.azure import AzureStorage
 from kegbrowser.backends.azure.deeds import Deed
-from kegbrowser.backends.azure.listing import parse_page
+from kegbrowser.backends.azure.pages import parse_page
 from kegbrowser.backends.base import EntryKind, ListEntry
 from kegbrowser.backends.errors import AlreadyExists, FileNotFoundInStorageError, ServerFault
 from tests.integration.azure_places import (

@@ -171,10 +171,10 @@ class AzureStorage(StorageBackend):
         level = Level(deed.blob)
         is_empty = True
         for found in found_pages(self._connection, deed, deed.blob, recursive=recursive):
-            entries = level.entries(found)
-            if entries:
+            page = level.page(found)
+            if page:
                 is_empty = False
-                yield Page(entries)
+                yield page
         if not is_empty:
             return
         if deed.blob and not level.found_any and find_mark(self._connection, deed) is None:
@@ -361,6 +361,5 @@ class AzureStorage(StorageBackend):
                 deed = Deed("list", "list", entry.name, "", entry.name)
                 level = Level("", above=f"{entry.name}/")
                 for found in found_pages(self._connection, deed, "", recursive=True):
-                    entries = level.entries(found)
-                    if entries:
-                        yield Page(entries)
+                    if inner := level.page(found):
+                        yield inner
