@@ -31,6 +31,7 @@ from kegbrowser.services.transfers import TransferQueue
 from kegbrowser.ui import icons
 from kegbrowser.ui.actions import Actions
 from kegbrowser.ui.browser import Browser
+from kegbrowser.ui.check_commands import CheckCommands
 from kegbrowser.ui.connection_commands import ConnectionCommands
 from kegbrowser.ui.file_commands import FileCommands
 from kegbrowser.ui.main_window import MainWindow
@@ -93,7 +94,8 @@ class Application(QObject):
         self.commands = ConnectionCommands(
             self.browser, self.connections, self.operations, self.navigation, self.listing, self.tree
         )
-        self.window.bind(files, self.commands)
+        checks = CheckCommands(self.browser, self.queue, files.download_folder)
+        self.window.bind(files, self.commands, checks)
         self._prompter = Prompter(self.queue, self.window)
         self.queue.folder_changed.connect(self._on_content_changed)
         self.operations.folder_changed.connect(self._on_content_changed)

@@ -15,7 +15,7 @@ from kegbrowser.models.transfer_rows import PAGE_ITEMS, Block, Pages, Rows
 from kegbrowser.services.items import ItemsReader
 from kegbrowser.services.transfer import Transfer, TransferKind, TransferState
 from kegbrowser.services.transfers import TransferQueue
-from kegbrowser.transfer.events import Checked, RunningItem
+from kegbrowser.transfer.events import Checked, JobReport, RunningItem
 from kegbrowser.transfer.records import ItemRecord, ItemState
 
 TRANSFER_ROLE = Qt.ItemDataRole.UserRole
@@ -384,6 +384,10 @@ class TransfersModel(QAbstractTableModel):
             TransferKind.MOVE: self.tr("Move %s"),
             TransferKind.RENAME: self.tr("Rename %s"),
             TransferKind.DELETE: self.tr("Delete %s"),
+            TransferKind.VERIFY: self.tr("Verify %s"),
+            TransferKind.MANIFEST: self.tr("Save manifest of %s"),
+            TransferKind.CHECK: self.tr("Check %s against its manifest"),
+            TransferKind.CLEAN_UP: self.tr("Clean up %s"),
         }[transfer.kind]
         more = len(transfer.names) - 1
         name = first if not more else self.tr("%1 and %2 more").replace("%1", first).replace("%2", str(more))
@@ -412,7 +416,9 @@ class TransfersModel(QAbstractTableModel):
             case TransferState.INCOMPLETE:
                 failed = transfer.report.files_failed if transfer.report is not None else len(transfer.failures)
                 reason = transfer.failures[0].error.message if transfer.failures else ""
-                return f"{self.tr('%n failed:', '', failed)} {reason}"
+                is_check = transfer.kind in (TransferKind.VERIFY, TransferKind.CHECK)
+                count = self.tr("%n not the same:", "", failed) if is_check else self.tr("%n failed:", "", failed)
+                return f"{count} {reason}"
             case TransferState.DONE:
                 return self._done_text(transfer)
 
@@ -420,10 +426,23 @@ class TransfersModel(QAbstractTableModel):
         report = transfer.report
         if report is None:
             return self.tr("Done")
-        words = [self.tr("Done"), *self._checked_texts(report.checked, report.check, report.unchecked_reason)]
+        words = [self._done_word(transfer.kind, report)]
+        if transfer.kind not in (TransferKind.MANIFEST, TransferKind.CLEAN_UP):
+            words += self._checked_texts(report.checked, report.check, report.unchecked_reason)
         if report.files_skipped:
             words.append(self.tr("%n skipped", "", report.files_skipped))
         return ", ".join(words)
+
+    def _done_word(self, kind: TransferKind, report: JobReport) -> str:
+        if not kind.is_errand:
+            return self.tr("Done")
+        if not report.files_total:
+            return self.tr("There was nothing to do")
+        return {
+            TransferKind.VERIFY: self.tr("All the same"),
+            TransferKind.CHECK: self.tr("All the same"),
+            TransferKind.MANIFEST: self.tr("Saved"),
+        }.get(kind, self.tr("Removed"))
 
     def _checked_texts(self, checked: Checked, by: str, reason: str) -> list[str]:
         """How the files of a transfer were checked."""

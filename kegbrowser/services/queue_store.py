@@ -104,6 +104,18 @@ class QueueStore(QObject):
         """Have `take` called on the store's thread with the items of which something may be left at the target."""
         self._with(job, lambda journal, job_id: take(tuple(journal.unfinished(job_id))))
 
+    def first_items(self, job: Future[int], count: int, take: Callable[[tuple[ItemRecord, ...]], None]) -> None:
+        """Have `take` called on the store's thread with the first items of a job; with none if they cannot be read."""
+
+        def read(journal: Journal, job_id: int) -> None:
+            items: tuple[ItemRecord, ...] = ()
+            try:
+                items = tuple(journal.items(job_id, 0, count))
+            finally:
+                take(items)
+
+        self._with(job, read)
+
     def export(self, job: Future[int], path: str) -> None:
         """Write the items of a job to a file (CSV); what goes wrong comes as `trouble_met`."""
 

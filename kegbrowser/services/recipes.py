@@ -41,6 +41,8 @@ class Recipe:
         Raises:
             ValueError, KeyError, TypeError: another program, or another version, wrote it.
         """
+        if TransferKind(kind).is_errand:
+            raise _not_a_recipe(TransferKind(kind))
         return cls(
             TransferKind(kind),
             str(values["connection"]),
@@ -87,6 +89,7 @@ class Recipe:
                 return Delete(spec, sources)
             case TransferKind.RENAME:
                 return Rename(spec, sources[0], self.target)
+        raise _not_a_recipe(self.kind)
 
     def changed_folders(self) -> tuple[RemotePath, ...]:
         """The folders whose listings are out of date afterwards."""
@@ -104,6 +107,7 @@ class Recipe:
             case TransferKind.COPY | TransferKind.MOVE:
                 target = RemotePath.folder(self.target_connection_id, self.target)
                 return tuple({target} | (parents if self.kind is TransferKind.MOVE else set()))
+        raise _not_a_recipe(self.kind)
 
     def transfer(self, transfer_id: int) -> Transfer:
         """How it looks before it begins."""
@@ -123,6 +127,7 @@ class Recipe:
             case TransferKind.RENAME:
                 there = self._remote(self.connection_id, self.target, is_folder=self.sources[0][1])
                 return Transfer(transfer_id, self.kind, names, there.parent)
+        raise _not_a_recipe(self.kind)
 
     def _remote_sources(self) -> tuple[RemotePath, ...]:
         if self.kind is TransferKind.UPLOAD:
@@ -140,3 +145,7 @@ def sources_of(paths: tuple[RemotePath, ...]) -> tuple[tuple[str, bool], ...]:
 
 def _name(path: str) -> str:
     return path.rstrip("/\\").replace("\\", "/").rpartition("/")[2] or path
+
+
+def _not_a_recipe(kind: TransferKind) -> ValueError:
+    return ValueError(f"To {kind.value} is an errand and no recipe.")

@@ -20,6 +20,15 @@ class TransferKind(enum.Enum):
     MOVE = "move"
     RENAME = "rename"
     DELETE = "delete"
+    VERIFY = "verify"
+    MANIFEST = "manifest"
+    CHECK = "check"  # against a manifest
+    CLEAN_UP = "clean up"
+
+    @property
+    def is_errand(self) -> bool:
+        """Whether it moves no file: it compares, writes down or cleans up, and is not paused nor taken up again."""
+        return self in (TransferKind.VERIFY, TransferKind.MANIFEST, TransferKind.CHECK, TransferKind.CLEAN_UP)
 
 
 class TransferState(enum.Enum):

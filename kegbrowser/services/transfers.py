@@ -14,6 +14,7 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 from kegbrowser.backends.errors import ConnectionLost, ServerFault, StorageError
 from kegbrowser.backends.locations import RemotePath
 from kegbrowser.backends.uploads import IncompleteUpload
+from kegbrowser.services.errands import MOST_SINGLE_PAIRS, Errand, verify_transfer
 from kegbrowser.services.jobs import JobRunner, JobThread, Lane
 from kegbrowser.services.making import SpecSource
 from kegbrowser.services.queue_store import QueueStore, Restored
@@ -32,7 +33,7 @@ FIRST_WAIT_S = 2
 DEATHS_THAT_FAIL = 3
 """So often a helper may die in one job without anything having been moved in between."""
 
-_BRIEF_KINDS = (TransferKind.DELETE, TransferKind.RENAME)
+_BRIEF_KINDS = (TransferKind.DELETE, TransferKind.RENAME, TransferKind.CLEAN_UP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class _Entry:
     """
 
     transfer: Transfer
-    recipe: Recipe
+    recipe: Recipe | Errand
     speed: SpeedMeter
     job: JobThread | None = None
     row: Future[int] | None = None
@@ -112,8 +113,12 @@ class TransferQueue(QObject):
             store.jobs_restored.connect(self._on_jobs_restored, queued)
             store.trouble_met.connect(self.trouble_met, queued)
         self._swept.connect(self._on_swept, Qt.ConnectionType.QueuedConnection)
+        self._recalled.connect(self._on_recalled, Qt.ConnectionType.QueuedConnection)
 
     _swept = Signal(object, object)  # Recipe, tuple of ItemRecord: from the store's thread
+    _recalled = Signal(
+        object, bool, object
+    )  # Recipe, whether to read whole, tuple of ItemRecord: from the store's thread
 
     # -- verbs -------------------------------------------------------------------------------------------------------
 
@@ -179,6 +184,25 @@ class TransferQueue(QObject):
         """Give a file or folder another path in its connection; never overwrites."""
         return self._add(Recipe(TransferKind.RENAME, source.connection_id, sources_of((source,)), target.path))
 
+    def run(self, errand: Errand) -> int:
+        """Compare, write down or clean up something; see `errands`."""
+        return self._add(errand)
+
+    def verify_again(self, transfer_id: int, *, read_whole: bool = False) -> None:
+        """Compare what an ended download or upload has moved with where it came from; a transfer of its own.
+
+        Args:
+            read_whole: files that the storage has no checksum of are read; else they are compared by size.
+        """
+        entry = self._entries.get(transfer_id)
+        if entry is None or not can_verify(entry.transfer) or not isinstance(entry.recipe, Recipe):
+            return
+        if self._store is None or entry.row is None:
+            self._on_recalled(entry.recipe, read_whole, ())
+            return
+        take = partial(self._recalled.emit, entry.recipe, read_whole)
+        self._store.first_items(entry.row, MOST_SINGLE_PAIRS + 1, take)
+
     def cancel(self, transfer_id: int) -> None:
         """Stop a transfer and remove what is unfinished; it ends as CANCELLED within a second."""
         entry = self._entries.get(transfer_id)
@@ -195,10 +219,15 @@ class TransferQueue(QObject):
     def pause(self, transfer_id: int) -> None:
         """Hold a transfer where it is, until it is resumed; its place in the lane goes to the next one."""
         entry = self._entries.get(transfer_id)
-        if entry is None or entry.transfer.state not in (
-            TransferState.WAITING,
-            TransferState.PREPARING,
-            TransferState.RUNNING,
+        if (
+            entry is None
+            or entry.transfer.kind.is_errand
+            or entry.transfer.state
+            not in (
+                TransferState.WAITING,
+                TransferState.PREPARING,
+                TransferState.RUNNING,
+            )
         ):
             return
         self._stop_timer(entry)
@@ -442,17 +471,24 @@ class TransferQueue(QObject):
         job.finished.connect(self._on_sweep_finished, Qt.ConnectionType.QueuedConnection)
         self._runner.submit(job, Lane.BROWSE)
 
+    @Slot(object, bool, object)
+    def _on_recalled(
+        self, recipe: Recipe, read_whole: bool, items: tuple[ItemRecord, ...]
+    ) -> None:  # as the signal gives it
+        if not self._is_closing:
+            self._add(verify_transfer(recipe, items, read_whole=read_whole))
+
     @Slot()
     def _on_sweep_finished(self) -> None:
         self._sweeps = [job for job in self._sweeps if not job.isFinished()]
 
     # -- private -----------------------------------------------------------------------------------------------------
 
-    def _add(self, recipe: Recipe) -> int:
+    def _add(self, recipe: Recipe | Errand) -> int:
         transfer = recipe.transfer(next(self._ids))
         entry = _Entry(transfer, recipe, SpeedMeter(self._clock))
         self._entries[transfer.transfer_id] = entry
-        if self._store is not None:
+        if self._store is not None and isinstance(recipe, Recipe):
             entry.row = self._store.add(recipe)
         self.transfer_added.emit(transfer)
         self._start(entry)
@@ -593,6 +629,12 @@ class TransferQueue(QObject):
         for question_id in list(entry.asked):
             del entry.asked[question_id]
             self.prompt_withdrawn.emit(entry.transfer.transfer_id, question_id)
+
+
+def can_verify(transfer: Transfer) -> bool:
+    """Whether `TransferQueue.verify_again` has something to compare."""
+    has_ended = transfer.state in (TransferState.DONE, TransferState.INCOMPLETE)
+    return has_ended and transfer.kind in (TransferKind.DOWNLOAD, TransferKind.UPLOAD)
 
 
 _JOB_STATES = {

@@ -88,23 +88,23 @@ class ConflictDialog(QDialog):
         cancel.clicked.connect(self.reject)
         row.addWidget(cancel)
         row.addStretch(1)
-        both = self._button("conflict_rename", self.tr("Keep &Both"), self._on_rename)
+        both = self._choice("conflict_rename", self.tr("Keep &Both"), self._on_rename)
         both.setToolTip(as_plain(self.tr("The new one becomes “%s”") % shown_name(self._question.suggested_name)))
         if_menu = QPushButton(self.tr("Overwrite &If"))
         if_menu.setObjectName("conflict_overwrite_if")
         if_menu.setMenu(self._conditions())
         buttons = [both]
         if self._question.can_resume:
-            resume = self._button("conflict_resume", self.tr("&Resume"), self._on_resume)
+            resume = self._choice("conflict_resume", self.tr("&Resume"), self._on_resume)
             resume.setToolTip(
                 self.tr(
                     "Go on with what is there, if it is the beginning of the new one. If it is not, you are asked again."
                 )
             )
             buttons.append(resume)
-        skip = self._button("conflict_skip", self.tr("&Skip"), self._on_skip)
+        skip = self._choice("conflict_skip", self.tr("&Skip"), self._on_skip)
         skip.setToolTip(self.tr("Leave what is there"))
-        overwrite = self._button("conflict_overwrite", self.tr("&Overwrite"), self._on_overwrite)
+        overwrite = self._choice("conflict_overwrite", self.tr("&Overwrite"), self._on_overwrite)
         overwrite.setToolTip(self.tr("Replace what is there"))
         for button in (*buttons, if_menu, overwrite, skip):
             row.addWidget(button)
@@ -125,7 +125,7 @@ class ConflictDialog(QDialog):
         different.triggered.connect(self._on_if_different)
         return menu
 
-    def _button(self, name: str, text: str, slot: object) -> QPushButton:
+    def _choice(self, name: str, text: str, slot: object) -> QPushButton:
         button = QPushButton(text)
         button.setObjectName(name)
         button.clicked.connect(slot)

@@ -56,6 +56,11 @@ class FileCommands(QObject):
         operations.operation_finished.connect(self._on_operation_finished)
         listing.state_changed.connect(self._on_listing_changed)
 
+    @property
+    def download_folder(self) -> str:
+        """Where "Download" goes."""
+        return self._download_folder
+
     # -- transfers ---------------------------------------------------------------------------------------------------
 
     @Slot()

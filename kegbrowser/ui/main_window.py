@@ -16,6 +16,7 @@ from kegbrowser.services.transfer import Transfer, TransferKind, TransferState
 from kegbrowser.services.transfers import TransferQueue
 from kegbrowser.ui.actions import Actions
 from kegbrowser.ui.browser import Browser
+from kegbrowser.ui.check_commands import CheckCommands
 from kegbrowser.ui.connection_commands import ConnectionCommands
 from kegbrowser.ui.file_commands import FileCommands
 from kegbrowser.ui.message_bar import Tone
@@ -31,15 +32,16 @@ _MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("&Edit", ("cut", "copy", "paste", "copy_path", "", "rename", "delete", "", "select_all", "filter")),
     ("&View", ("refresh", "stop", "", "show_hidden", "show_transfers", "")),
     ("&Go", ("back", "forward", "up", "", "edit_location")),
+    ("&Tools", ("compare", "", "save_manifest", "check_manifest")),
     ("&Help", ("about",)),
 )  # fmt: skip
 
 _CONTENTS_MENU = ("open", "", "download", "download_to", "", "cut", "copy", "paste", "copy_path", "", "rename", "delete",
-                  "", "properties")  # fmt: skip
-_FOLDER_MENU = ("upload_files", "upload_folder", "new_folder", "", "paste", "copy_path", "select_all", "", "refresh",
-                "properties")  # fmt: skip
+                  "", "compare", "properties")  # fmt: skip
+_FOLDER_MENU = ("upload_files", "upload_folder", "new_folder", "", "paste", "copy_path", "select_all", "", "compare",
+                "save_manifest", "check_manifest", "", "refresh", "properties")  # fmt: skip
 _TREE_MENU = ("upload_files", "upload_folder", "new_folder", "", "download", "download_to", "copy_path", "", "rename",
-              "delete", "", "refresh", "properties")  # fmt: skip
+              "delete", "", "compare", "save_manifest", "check_manifest", "", "refresh", "properties")  # fmt: skip
 _CONNECTION_MENU = ("edit_connection", "remove_connection", "", "upload_files", "upload_folder", "new_folder", "",
                     "copy_path", "refresh", "properties", "", "new_connection")  # fmt: skip
 
@@ -91,7 +93,7 @@ class MainWindow(QMainWindow):
         panel.details_wanted.connect(self._on_details_wanted)
         panel.hide()
 
-    def bind(self, files: FileCommands, connections: ConnectionCommands) -> None:
+    def bind(self, files: FileCommands, connections: ConnectionCommands, checks: CheckCommands) -> None:
         """Connect the actions with what they do."""
         verbs: dict[str, Callable[[], object]] = {
             "quit": self.close,
@@ -110,6 +112,9 @@ class MainWindow(QMainWindow):
         for key in ("upload_files", "upload_folder", "download", "download_to", "new_folder", "rename", "delete", "cut",
                     "copy", "paste", "copy_path", "select_all", "properties"):  # fmt: skip
             verbs[key] = getattr(files, key)
+        for key in ("compare", "save_manifest", "check_manifest"):
+            verbs[key] = getattr(checks, key)
+        self._panel.verify_wanted.connect(checks.verify_transfer)
         for key, verb in verbs.items():
             self._actions[key].triggered.connect(verb)
         self._actions["show_hidden"].toggled.connect(self._listing.set_show_hidden)
@@ -189,7 +194,7 @@ class MainWindow(QMainWindow):
         box.setText(self.tr("Transfers are still running. Quit all the same?"))
         if self._queue.would_lose():
             box.setInformativeText(
-                self.tr("A deletion or a rename in the middle stops where it is; all else goes on at the next start.")
+                self.tr("What deletes, renames or compares stops where it is; all else goes on at the next start.")
             )
         else:
             box.setInformativeText(self.tr("They go on where they are when Kegbrowser starts again."))

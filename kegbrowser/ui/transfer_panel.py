@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 from kegbrowser.models.formats import size_text
 from kegbrowser.models.transfers import TransfersModel
 from kegbrowser.services.transfer import Transfer, TransferKind, TransferState
-from kegbrowser.services.transfers import TransferQueue
+from kegbrowser.services.transfers import TransferQueue, can_verify
 from kegbrowser.transfer.records import ItemRecord
 from kegbrowser.ui import icons
 from kegbrowser.ui.throughput_graph import ThroughputGraph
@@ -38,6 +38,7 @@ class TransferPanel(QFrame):
     """GUI thread only."""
 
     details_wanted = Signal(object)  # Transfer
+    verify_wanted = Signal(object)  # Transfer that ended
 
     def __init__(self, model: TransfersModel, queue: TransferQueue, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -109,6 +110,7 @@ class TransferPanel(QFrame):
             (QKeySequence("Ctrl+Up"), self._on_move_up),
             (QKeySequence("Ctrl+Down"), self._on_move_down),
             (QKeySequence.StandardKey.Copy, self._on_copy),
+            (QKeySequence("Ctrl+Return"), self._on_verify),
         )
         for key, slot in keys:
             action = QAction(self._table)
@@ -150,7 +152,7 @@ class TransferPanel(QFrame):
             words.append(self.tr("%n paused", "", paused))
         self._title.setText(self.tr("Transfers") + (f" — {', '.join(words)}" if words else ""))
         targets = self._targets()
-        self._pause.setEnabled(any(one.state in _PAUSABLE for one in targets))
+        self._pause.setEnabled(any(map(_can_pause, targets)))
         self._resume.setEnabled(any(_can_resume(one) for one in targets))
         self._stop.setEnabled(any(not one.state.is_final for one in targets))
         self._retry.setEnabled(any(_can_retry(one) for one in targets))
@@ -185,7 +187,7 @@ class TransferPanel(QFrame):
     @Slot()
     def _on_pause_or_resume(self) -> None:
         chosen = self.selected()
-        if any(one.state in _PAUSABLE and not one.notice for one in chosen):
+        if any(_can_pause(one) and not one.notice for one in chosen):
             self._on_pause()
         elif chosen:
             self._on_resume()
@@ -262,6 +264,12 @@ class TransferPanel(QFrame):
             self._model.set_only_failed(row, only_failed=only_failed)
 
     @Slot()
+    def _on_verify(self) -> None:
+        for one in self.selected()[:1]:
+            if can_verify(one):
+                self.verify_wanted.emit(one)
+
+    @Slot()
     def _on_open_folder(self) -> None:
         for one in self.selected()[:1]:
             QDesktopServices.openUrl(QUrl.fromLocalFile(one.local_folder))
@@ -294,7 +302,7 @@ class TransferPanel(QFrame):
         rows = self._selected_rows()
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self._add(menu, "pause", self.tr("Pause"), self._on_pause, any(each.state in _PAUSABLE for each in chosen))
+        self._add(menu, "pause", self.tr("Pause"), self._on_pause, any(map(_can_pause, chosen)))
         self._add(menu, "play", self.tr("Resume"), self._on_resume, any(_can_resume(each) for each in chosen))
         self._add(menu, "cancel", self.tr("Cancel"), self._on_cancel, any(not each.state.is_final for each in chosen))
         self._add(menu, "retry", self.tr("Try Again"), self._on_retry, any(_can_retry(each) for each in chosen))
@@ -313,6 +321,8 @@ class TransferPanel(QFrame):
         failed.toggled.connect(self._on_only_failed)
         self._add(menu, "copy", self.tr("Copy Text"), self._on_copy, bool(rows))
         self._add(menu, "file-sheet", self.tr("Save List of Files…"), self._on_export, can_open)
+        can_check = one is not None and can_verify(one)
+        self._add(menu, "search", self.tr("Verify Again…"), self._on_verify, can_check)
         menu.addSeparator()
         self._add(menu, "properties", self.tr("Details…"), self._on_details, one is not None)
         is_download = one is not None and one.kind is TransferKind.DOWNLOAD
@@ -362,6 +372,10 @@ def _described(model: TransfersModel, row: int) -> str:
         return "\t".join(text for text in (item.source, item.place, item.state.value, reason) if text)
     transfer = model.transfer_at(row)
     return f"{model.title(transfer)}\t{model.status(transfer)}"
+
+
+def _can_pause(transfer: Transfer) -> bool:
+    return transfer.state in _PAUSABLE and not transfer.kind.is_errand
 
 
 def _can_resume(transfer: Transfer) -> bool:

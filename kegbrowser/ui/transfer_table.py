@@ -199,6 +199,10 @@ def _state_icon(transfer: Transfer) -> str:
         TransferKind.MOVE: "move",
         TransferKind.RENAME: "rename",
         TransferKind.DELETE: "delete",
+        TransferKind.VERIFY: "search",
+        TransferKind.MANIFEST: "file-sheet",
+        TransferKind.CHECK: "search",
+        TransferKind.CLEAN_UP: "clear",
     }
     return by_state.get(transfer.state) or by_kind[transfer.kind]
 
