@@ -24,6 +24,7 @@ from kegbrowser.services.connections import Connections
 from kegbrowser.services.helper_pool import HelperPool
 from kegbrowser.services.items import ItemsReader
 from kegbrowser.services.jobs import JobRunner
+from kegbrowser.services.leftovers import LeftoverFinder
 from kegbrowser.services.lister import DirectoryLister
 from kegbrowser.services.operations import FileOperations
 from kegbrowser.services.queue_store import QueueStore
@@ -70,6 +71,7 @@ class Application(QObject):
         self._queue_store = QueueStore(user_places.journal_file)
         self.queue = TransferQueue(self._runner, self.connections.spec, store=self._queue_store)
         self.operations = FileOperations(self._runner, self.connections.spec)
+        self._finder = LeftoverFinder(self._runner, self.connections.spec, user_places.journal_file)
         self._theme = Theme(app)
         self._theme.apply(self._settings.theme)
         self._build_window()
@@ -94,7 +96,7 @@ class Application(QObject):
         self.commands = ConnectionCommands(
             self.browser, self.connections, self.operations, self.navigation, self.listing, self.tree
         )
-        checks = CheckCommands(self.browser, self.queue, files.download_folder)
+        checks = CheckCommands(self.browser, self.queue, self._finder, files.download_folder)
         self.window.bind(files, self.commands, checks)
         self._prompter = Prompter(self.queue, self.window)
         self.queue.folder_changed.connect(self._on_content_changed)

@@ -389,6 +389,8 @@ class TransfersModel(QAbstractTableModel):
             TransferKind.CHECK: self.tr("Check %s against its manifest"),
             TransferKind.CLEAN_UP: self.tr("Clean up %s"),
         }[transfer.kind]
+        if transfer.kind is TransferKind.CLEAN_UP and not any(transfer.names):
+            return self.tr("Clean up")
         more = len(transfer.names) - 1
         name = first if not more else self.tr("%1 and %2 more").replace("%1", first).replace("%2", str(more))
         return verb.replace("%s", name)

@@ -1,4 +1,4 @@
-"""What the actions do that look whether all is well: verify, manifests."""
+"""What the actions do that look whether all is well: verify, manifests, what was left behind."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from PySide6.QtWidgets import QFileDialog
 from kegbrowser.backends.locations import RemotePath
 from kegbrowser.models.shown_names import shown_name
 from kegbrowser.services import errands
+from kegbrowser.services.leftovers import LeftoverFinder
 from kegbrowser.services.transfer import Transfer, TransferKind
 from kegbrowser.services.transfers import TransferQueue
+from kegbrowser.transfer.events import Leftovers
 from kegbrowser.transfer.jobs import ManifestFormat
 from kegbrowser.transfer.names import safe_name
 from kegbrowser.ui.browser import Browser
+from kegbrowser.ui.clean_up_dialog import CleanUpDialog
 from kegbrowser.ui.compare_dialog import CompareDialog
 
 
@@ -26,8 +29,9 @@ class CheckCommands(QObject):
         download_folder: where local folders are looked for first.
     """
 
-    def __init__(self, browser: Browser, queue: TransferQueue, download_folder: str) -> None:
+    def __init__(self, browser: Browser, queue: TransferQueue, finder: LeftoverFinder, download_folder: str) -> None:
         super().__init__(browser)
+        self._finder = finder
         self._browser = browser
         self._queue = queue
         self._download_folder = download_folder
@@ -103,6 +107,32 @@ class CheckCommands(QObject):
         chooser.fileSelected.connect(partial(self._check_manifest, folder))
         chooser.open()
 
+    @Slot()
+    def clean_uploads(self) -> None:
+        """Show uploads below a folder that were begun and never ended, to be removed."""
+        folder = self._chosen_folder()
+        if folder is None:
+            return
+        dialog = CleanUpDialog(folder, self._browser.address_of(folder), self._finder, self._browser.window())
+        dialog.removal_wanted.connect(partial(self._clean_up, folder, ""))
+        dialog.open()
+
+    @Slot()
+    def clean_downloads(self) -> None:
+        """Show the hidden part files of unfinished downloads below a local folder, to be removed."""
+        chooser = QFileDialog(self._browser, self.tr("Clean Up Below"), self._download_folder)
+        chooser.setObjectName("clean_up_chooser")
+        chooser.setFileMode(QFileDialog.FileMode.Directory)
+        chooser.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        chooser.fileSelected.connect(self._on_local_folder_chosen)
+        chooser.open()
+
+    @Slot(str)
+    def _on_local_folder_chosen(self, folder: str) -> None:
+        dialog = CleanUpDialog(folder, folder, self._finder, self._browser.window())
+        dialog.removal_wanted.connect(partial(self._clean_up, None, folder))
+        dialog.open()
+
     # -- private -----------------------------------------------------------------------------------------------------
 
     def _chosen_folder(self) -> RemotePath | None:
@@ -131,3 +161,7 @@ class CheckCommands(QObject):
 
     def _check_manifest(self, folder: RemotePath, path: str) -> None:
         self._queue.run(errands.check_manifest(folder, path))
+
+    def _clean_up(self, folder: RemotePath | None, local_folder: str, chosen: Leftovers) -> None:
+        paths = tuple(part.path for part in chosen.local_parts)
+        self._queue.run(errands.clean_up(folder, chosen.uploads, paths, self._finder.journal, local_folder))

@@ -32,7 +32,7 @@ _MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("&Edit", ("cut", "copy", "paste", "copy_path", "", "rename", "delete", "", "select_all", "filter")),
     ("&View", ("refresh", "stop", "", "show_hidden", "show_transfers", "")),
     ("&Go", ("back", "forward", "up", "", "edit_location")),
-    ("&Tools", ("compare", "", "save_manifest", "check_manifest")),
+    ("&Tools", ("compare", "", "save_manifest", "check_manifest", "", "clean_uploads", "clean_downloads")),
     ("&Help", ("about",)),
 )  # fmt: skip
 
@@ -43,7 +43,7 @@ _FOLDER_MENU = ("upload_files", "upload_folder", "new_folder", "", "paste", "cop
 _TREE_MENU = ("upload_files", "upload_folder", "new_folder", "", "download", "download_to", "copy_path", "", "rename",
               "delete", "", "compare", "save_manifest", "check_manifest", "", "refresh", "properties")  # fmt: skip
 _CONNECTION_MENU = ("edit_connection", "remove_connection", "", "upload_files", "upload_folder", "new_folder", "",
-                    "copy_path", "refresh", "properties", "", "new_connection")  # fmt: skip
+                    "copy_path", "clean_uploads", "refresh", "properties", "", "new_connection")  # fmt: skip
 
 
 class MainWindow(QMainWindow):
@@ -112,7 +112,7 @@ class MainWindow(QMainWindow):
         for key in ("upload_files", "upload_folder", "download", "download_to", "new_folder", "rename", "delete", "cut",
                     "copy", "paste", "copy_path", "select_all", "properties"):  # fmt: skip
             verbs[key] = getattr(files, key)
-        for key in ("compare", "save_manifest", "check_manifest"):
+        for key in ("compare", "save_manifest", "check_manifest", "clean_uploads", "clean_downloads"):
             verbs[key] = getattr(checks, key)
         self._panel.verify_wanted.connect(checks.verify_transfer)
         for key, verb in verbs.items():

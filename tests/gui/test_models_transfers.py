@@ -145,6 +145,8 @@ def test_the_time_left_is_rounded_so_that_it_does_not_jump(model: TransfersModel
         (TransferKind.COPY, ("a", "b", "c"), "Copy a and 2 more"),
         (TransferKind.MOVE, ("100%s done",), "Move 100%s done"),
         (TransferKind.DELETE, ("",), "Delete everything"),
+        (TransferKind.VERIFY, ("a", "b"), "Verify a and 1 more"),
+        (TransferKind.CLEAN_UP, ("",), "Clean up"),
         (TransferKind.RENAME, ("\u202eexe",), "Rename \\u202eexe"),
     ],
 )
