@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from PySide6.QtCore import QObject, QTimer, Slot
 from PySide6.QtWidgets import QApplication
@@ -28,16 +29,19 @@ from kegbrowser.services.leftovers import LeftoverFinder
 from kegbrowser.services.lister import DirectoryLister
 from kegbrowser.services.operations import FileOperations
 from kegbrowser.services.queue_store import QueueStore
+from kegbrowser.services.recipes import TransferDefaults
 from kegbrowser.services.transfers import TransferQueue
+from kegbrowser.transfer.jobs import ConflictPolicy, LinkPolicy
 from kegbrowser.ui import icons
 from kegbrowser.ui.actions import Actions
 from kegbrowser.ui.browser import Browser
 from kegbrowser.ui.check_commands import CheckCommands
 from kegbrowser.ui.connection_commands import ConnectionCommands
-from kegbrowser.ui.file_commands import FileCommands
+from kegbrowser.ui.file_commands import FileCommands, system_download_folder
 from kegbrowser.ui.main_window import MainWindow
 from kegbrowser.ui.navigation import Navigation
 from kegbrowser.ui.prompts import Prompter
+from kegbrowser.ui.settings_dialog import SettingsDialog
 from kegbrowser.ui.theme import Theme
 from kegbrowser.ui.transfer_panel import TransferPanel
 
@@ -77,7 +81,12 @@ class Application(QObject):
         self._build_window()
         self._theme.theme_changed.connect(self.window.retint)
         self.window.theme_chosen.connect(self._on_theme_chosen)
+        self.window.settings_wanted.connect(self._on_settings_wanted)
         self.window.closing.connect(self._on_window_closing)
+        self._apply_settings()
+        settings = self._settings
+        self.queue.set_limits(settings.limit_up_bytes_per_s or None, settings.limit_down_bytes_per_s or None)
+        self.queue.limits_changed.connect(self._on_limits_changed)
 
     def _build_window(self) -> None:
         self.navigation = Navigation(self)
@@ -90,13 +99,13 @@ class Application(QObject):
         panel = TransferPanel(transfers, self.queue)
         self.window = MainWindow(self.browser, panel, self.actions, self.navigation, self.listing, self.queue)
         self.window.setWindowIcon(icons.app_icon())
-        files = FileCommands(
+        self._files = files = FileCommands(
             self.browser, self.listing, self.navigation, self.queue, self.operations, self._settings.download_folder
         )
         self.commands = ConnectionCommands(
             self.browser, self.connections, self.operations, self.navigation, self.listing, self.tree
         )
-        checks = CheckCommands(self.browser, self.queue, self._finder, files.download_folder)
+        self._checks = checks = CheckCommands(self.browser, self.queue, self._finder, files.download_folder)
         self.window.bind(files, self.commands, checks)
         self._prompter = Prompter(self.queue, self.window)
         self.queue.folder_changed.connect(self._on_content_changed)
@@ -147,6 +156,39 @@ class Application(QObject):
     def _on_theme_chosen(self, theme: str) -> None:
         self._theme.apply(theme)
         self._settings = self._settings_store.change(theme=theme)
+
+    @Slot()
+    def _on_settings_wanted(self) -> None:
+        dialog = SettingsDialog(self._settings, system_download_folder(), self.window)
+        dialog.settings_chosen.connect(self._on_settings_chosen)
+        dialog.open()
+
+    @Slot(object)
+    def _on_settings_chosen(self, values: dict[str, object]) -> None:
+        self._keep(values)
+        self._apply_settings()
+
+    @Slot(object)
+    def _on_limits_changed(self, limits: tuple[int | None, int | None]) -> None:
+        up, down = limits
+        self._keep({"limit_up_bytes_per_s": up or 0, "limit_down_bytes_per_s": down or 0})
+
+    def _keep(self, values: dict[str, object]) -> None:
+        """Keep settings over restarts; where that fails they count for this run, and it is said."""
+        try:
+            self._settings = self._settings_store.change(**values)
+        except OSError as error:
+            self._settings = replace(self._settings, **values)  # type: ignore[arg-type]  # names are those of Settings
+            reason = error.strerror or self.tr("the disk refused")
+            text = self.tr("The settings hold for now, but could not be saved: %s.") % reason
+            self.connections.notice_raised.emit(text)
+
+    def _apply_settings(self) -> None:
+        settings = self._settings
+        policy, links = ConflictPolicy(settings.conflict_policy), LinkPolicy(settings.links)
+        self.queue.set_defaults(TransferDefaults(policy, links, settings.keep_permissions))
+        self._files.set_download_folder(settings.download_folder)
+        self._checks.set_download_folder(self._files.download_folder)
 
     @Slot()
     def _on_window_closing(self) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from kegbrowser.commands.command import Command
 from kegbrowser.commands.outcome import UsageError
+from kegbrowser.profiles import rates
 from kegbrowser.transfer.pace import Direction
-
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(i?b)?(/s)?", re.IGNORECASE)
-_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
 def set_limits(command: Command) -> None:
@@ -26,8 +22,7 @@ def rate_of(text: str) -> int:
     Raises:
         UsageError: it makes no sense, or is nothing.
     """
-    match = _RATE.fullmatch(text.strip())
-    rate = int(float(match[1]) * _UNITS[match[2].lower()]) if match is not None else 0
-    if rate < 1:
-        raise UsageError(f"“{text}” is no speed.", hint="Write it as 500K or 2M, in bytes a second.")
-    return rate
+    try:
+        return rates.rate_of(text)
+    except ValueError as error:
+        raise UsageError(str(error), hint="Write it as 500K or 2M, in bytes a second.") from error

@@ -12,6 +12,7 @@ from kegbrowser.profiles.migrations import SETTINGS_STEPS, SETTINGS_VERSION
 
 THEMES = ("system", "light", "dark")
 POLICIES = ("ask", "overwrite", "overwrite-if-newer", "overwrite-if-different", "resume", "skip", "rename")
+LINKS = ("follow-files", "follow", "skip", "recreate")
 SORT_COLUMNS = ("name", "size", "kind", "modified")
 
 
@@ -34,7 +35,9 @@ class Settings:
         confirm_delete: ask before files are deleted.
         confirm_quit: ask before a quit that stops transfers.
         parallel_transfers: jobs at once, 1 to 16.
-        rate_limit_bytes_per_s: of all transfers together; 0 for none.
+        limit_up_bytes_per_s, limit_down_bytes_per_s: of all transfers together; 0 for none.
+        links: what becomes of symbolic links, one of LINKS, the value of a `LinkPolicy`.
+        keep_permissions: give new files the permissions of their source, where both sides have such.
         keep_modified: set the modification time of the source at the target.
         playground_made: whether the Playground was made once, so that it is never made again.
     """
@@ -56,7 +59,10 @@ class Settings:
     confirm_delete: bool = True
     confirm_quit: bool = True
     parallel_transfers: int = 3
-    rate_limit_bytes_per_s: int = 0
+    limit_up_bytes_per_s: int = 0
+    limit_down_bytes_per_s: int = 0
+    links: str = "follow-files"
+    keep_permissions: bool = True
     keep_modified: bool = True
     playground_made: bool = False
 
@@ -167,7 +173,10 @@ _VALID: dict[str, Callable[[Any], bool]] = {
     "confirm_delete": _is_flag,
     "confirm_quit": _is_flag,
     "parallel_transfers": _between(1, 16),
-    "rate_limit_bytes_per_s": _between(0, 2**63 - 1),
+    "limit_up_bytes_per_s": _between(0, 2**63 - 1),
+    "limit_down_bytes_per_s": _between(0, 2**63 - 1),
+    "links": _one_of(LINKS),
+    "keep_permissions": _is_flag,
     "keep_modified": _is_flag,
     "playground_made": _is_flag,
 }

@@ -9,10 +9,19 @@ from typing import Any
 from kegbrowser.backends.locations import RemotePath
 from kegbrowser.services.making import SpecSource
 from kegbrowser.services.transfer import Transfer, TransferKind
-from kegbrowser.transfer.jobs import ConflictPolicy, Copy, Delete, Download, Job, Rename, Source, Upload
+from kegbrowser.transfer.jobs import ConflictPolicy, Copy, Delete, Download, Job, LinkPolicy, Rename, Source, Upload
 
 RESUMED = (TransferKind.DOWNLOAD, TransferKind.UPLOAD, TransferKind.COPY, TransferKind.MOVE)
 """What goes on by itself after a crash; the others change things by deeds that are not repeated without being asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferDefaults:
+    """How downloads, uploads, copies and moves are made if nothing else is asked for."""
+
+    policy: ConflictPolicy = ConflictPolicy.ASK
+    links: LinkPolicy = LinkPolicy.FOLLOW_FILES
+    keep_permissions: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,8 @@ class Recipe:
     target_connection_id: str = ""
     policy: ConflictPolicy = ConflictPolicy.ASK
     rename_to: str = ""
+    links: LinkPolicy = LinkPolicy.FOLLOW_FILES
+    keep_permissions: bool = True
 
     @classmethod
     def from_json(cls, kind: str, values: Mapping[str, Any]) -> Recipe:
@@ -51,6 +62,10 @@ class Recipe:
             str(values["target_connection"]),
             ConflictPolicy(values["policy"]),
             str(values["rename_to"]),
+            LinkPolicy(
+                values.get("links", LinkPolicy.FOLLOW_FILES.value)
+            ),  # not in journals of before there was a choice
+            bool(values.get("keep_permissions", True)),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -62,6 +77,8 @@ class Recipe:
             "target_connection": self.target_connection_id,
             "policy": self.policy.value,
             "rename_to": self.rename_to,
+            "links": self.links.value,
+            "keep_permissions": self.keep_permissions,
         }
 
     @property
@@ -76,15 +93,16 @@ class Recipe:
         """The job, with its connections' secrets; called on the job's thread, for reading the keyring may block."""
         spec = spec_source(self.connection_id)
         sources = tuple(Source(path, is_folder) for path, is_folder in self.sources)
+        rules = (self.policy, self.rename_to, self.links, self.keep_permissions)
         match self.kind:
             case TransferKind.DOWNLOAD:
-                return Download(spec, sources, self.target, self.policy, self.rename_to)
+                return Download(spec, sources, self.target, *rules)
             case TransferKind.UPLOAD:
-                return Upload(spec, tuple(path for path, _ in self.sources), self.target, self.policy, self.rename_to)
+                return Upload(spec, tuple(path for path, _ in self.sources), self.target, *rules)
             case TransferKind.COPY | TransferKind.MOVE:
                 move = self.kind is TransferKind.MOVE
                 target_spec = spec_source(self.target_connection_id)
-                return Copy(spec, sources, target_spec, self.target, move, self.policy, self.rename_to)
+                return Copy(spec, sources, target_spec, self.target, move, *rules)
             case TransferKind.DELETE:
                 return Delete(spec, sources)
             case TransferKind.RENAME:

@@ -18,7 +18,7 @@ from kegbrowser.services.errands import MOST_SINGLE_PAIRS, Errand, verify_transf
 from kegbrowser.services.jobs import JobRunner, JobThread, Lane
 from kegbrowser.services.making import SpecSource
 from kegbrowser.services.queue_store import QueueStore, Restored
-from kegbrowser.services.recipes import Recipe, sources_of
+from kegbrowser.services.recipes import Recipe, TransferDefaults, sources_of
 from kegbrowser.services.speed import SpeedMeter
 from kegbrowser.services.transfer import Transfer, TransferKind, TransferState
 from kegbrowser.transfer.events import Counted, Event, JobReport, Progress
@@ -75,8 +75,9 @@ class _Entry:
 class TransferQueue(QObject):
     """Starts transfers, keeps their state, answers for them. GUI thread only.
 
-    Each verb gives the id of the new transfer. Snapshots are told at most ten times a second for each. With a store, transfers
-    are in the journal before they begin, and come back in the next run of the program: `restore`.
+    Each verb gives the id of the new transfer; where no policy is given it is that of `set_defaults`. Snapshots are told at most
+    ten times a second for each. With a store, transfers are in the journal before they begin, and come back in the next run of
+    the program: `restore`.
     """
 
     transfer_added = Signal(object)  # Transfer
@@ -84,6 +85,7 @@ class TransferQueue(QObject):
     transfer_ended = Signal(object)  # Transfer
     transfer_removed = Signal(int)  # transfer id
     transfers_arranged = Signal(object)  # tuple of transfer ids, in the order of the queue
+    limits_changed = Signal(object)  # (bytes a second up, down), None for no limit
     prompt_raised = Signal(object)  # Prompt
     prompt_withdrawn = Signal(int, int)  # transfer id, question id
     folder_changed = Signal(object)  # RemotePath: its listing is out of date
@@ -105,6 +107,7 @@ class TransferQueue(QObject):
         self._ids = count(1)
         self._entries: dict[int, _Entry] = {}
         self._sweeps: list[JobThread] = []
+        self._defaults = TransferDefaults()
         self._up_limit: int | None = None
         self._down_limit: int | None = None
         self._is_closing = False
@@ -131,14 +134,14 @@ class TransferQueue(QObject):
         self,
         sources: tuple[RemotePath, ...],
         destination: str,
-        policy: ConflictPolicy = ConflictPolicy.ASK,
+        policy: ConflictPolicy | None = None,
         *,
         rename_to: str = "",
     ) -> tuple[int, ...]:
         """Bring files and folders into a local folder; one transfer for each connection they are of."""
         kind = TransferKind.DOWNLOAD
         return tuple(
-            self._add(Recipe(kind, connection_id, sources_of(own), destination, "", policy, rename_to))
+            self._add(self._recipe(kind, connection_id, sources_of(own), destination, "", policy, rename_to))
             for connection_id, own in _by_connection(sources).items()
         )
 
@@ -146,20 +149,20 @@ class TransferQueue(QObject):
         self,
         sources: tuple[str, ...],
         target: RemotePath,
-        policy: ConflictPolicy = ConflictPolicy.ASK,
+        policy: ConflictPolicy | None = None,
         *,
         rename_to: str = "",
     ) -> int:
         """Send local files and folders (absolute paths) into a remote folder."""
         paths = tuple((source, False) for source in sources)
-        recipe = Recipe(TransferKind.UPLOAD, target.connection_id, paths, target.path, "", policy, rename_to)
-        return self._add(recipe)
+        kind = TransferKind.UPLOAD
+        return self._add(self._recipe(kind, target.connection_id, paths, target.path, "", policy, rename_to))
 
     def copy(
         self,
         sources: tuple[RemotePath, ...],
         target: RemotePath,
-        policy: ConflictPolicy = ConflictPolicy.ASK,
+        policy: ConflictPolicy | None = None,
         *,
         move: bool = False,
         rename_to: str = "",
@@ -168,7 +171,7 @@ class TransferQueue(QObject):
         kind = TransferKind.MOVE if move else TransferKind.COPY
         return tuple(
             self._add(
-                Recipe(kind, connection_id, sources_of(own), target.path, target.connection_id, policy, rename_to)
+                self._recipe(kind, connection_id, sources_of(own), target.path, target.connection_id, policy, rename_to)
             )
             for connection_id, own in _by_connection(sources).items()
         )
@@ -305,8 +308,15 @@ class TransferQueue(QObject):
 
     def set_limits(self, up_bytes_per_s: int | None, down_bytes_per_s: int | None) -> None:
         """Limit the speed of all transfers together, from now on; None lifts a limit."""
+        if (up_bytes_per_s, down_bytes_per_s) == self.limits:
+            return
         self._up_limit, self._down_limit = up_bytes_per_s, down_bytes_per_s
         self._share_limits()
+        self.limits_changed.emit(self.limits)
+
+    def set_defaults(self, defaults: TransferDefaults) -> None:
+        """How transfers that are asked for from now on are made."""
+        self._defaults = defaults
 
     @property
     def limits(self) -> tuple[int | None, int | None]:
@@ -483,6 +493,21 @@ class TransferQueue(QObject):
         self._sweeps = [job for job in self._sweeps if not job.isFinished()]
 
     # -- private -----------------------------------------------------------------------------------------------------
+
+    def _recipe(
+        self,
+        kind: TransferKind,
+        connection_id: str,
+        sources: tuple[tuple[str, bool], ...],
+        target: str,
+        target_connection_id: str,
+        policy: ConflictPolicy | None,
+        rename_to: str,
+    ) -> Recipe:
+        chosen = self._defaults
+        policy = policy or chosen.policy
+        rules = (policy, rename_to, chosen.links, chosen.keep_permissions)
+        return Recipe(kind, connection_id, sources, target, target_connection_id, *rules)
 
     def _add(self, recipe: Recipe | Errand) -> int:
         transfer = recipe.transfer(next(self._ids))

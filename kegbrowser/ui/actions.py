@@ -42,6 +42,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("new_connection", "New Connection…", "add-connection", ("Ctrl+N",), tip="Connect to S3, Azure or SFTP"),
     ActionSpec("edit_connection", "Edit Connection…", "settings", (), Needs.CONNECTION),
     ActionSpec("remove_connection", "Remove Connection…", "delete", (), Needs.CONNECTION),
+    ActionSpec("settings", "Settings…", "settings", ("Ctrl+,",)),
     ActionSpec("quit", "Quit", "quit", ("Ctrl+Q",)),
     ActionSpec("back", "Back", "back", ("Alt+Left",), Needs.BACK),
     ActionSpec("forward", "Forward", "forward", ("Alt+Right",), Needs.FORWARD),

@@ -36,6 +36,10 @@ class CheckCommands(QObject):
         self._queue = queue
         self._download_folder = download_folder
 
+    def set_download_folder(self, folder: str) -> None:
+        """Look in another folder first."""
+        self._download_folder = folder
+
     @Slot(object)
     def verify_transfer(self, transfer: Transfer) -> None:
         """Compare again what a transfer has moved."""

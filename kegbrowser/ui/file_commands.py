@@ -44,7 +44,7 @@ class FileCommands(QObject):
         self._navigation = navigation
         self._queue = queue
         self._operations = operations
-        self._download_folder = download_folder or _system_download_folder()
+        self._download_folder = download_folder or system_download_folder()
         self._select_after: tuple[RemotePath, str] | None = None
         browser.contents.items_dropped.connect(self.take_drop)
         browser.tree.items_dropped.connect(self.take_drop)
@@ -60,6 +60,10 @@ class FileCommands(QObject):
     def download_folder(self) -> str:
         """Where "Download" goes."""
         return self._download_folder
+
+    def set_download_folder(self, folder: str) -> None:
+        """Let "Download" go elsewhere; "" for the system's."""
+        self._download_folder = folder or system_download_folder()
 
     # -- transfers ---------------------------------------------------------------------------------------------------
 
@@ -300,6 +304,7 @@ class FileCommands(QObject):
             self._select_after = None
 
 
-def _system_download_folder() -> str:
+def system_download_folder() -> str:
+    """Where downloads go on this computer."""
     place = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DownloadLocation)
     return place or str(Path.home())

@@ -29,7 +29,7 @@ _MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("new_connection", "edit_connection", "remove_connection", "", "upload_files", "upload_folder", "download",
          "download_to", "", "new_folder", "properties", "", "quit"),
     ),
-    ("&Edit", ("cut", "copy", "paste", "copy_path", "", "rename", "delete", "", "select_all", "filter")),
+    ("&Edit", ("cut", "copy", "paste", "copy_path", "", "rename", "delete", "", "select_all", "filter", "", "settings")),
     ("&View", ("refresh", "stop", "", "show_hidden", "show_transfers", "")),
     ("&Go", ("back", "forward", "up", "", "edit_location")),
     ("&Tools", ("compare", "", "save_manifest", "check_manifest", "", "clean_uploads", "clean_downloads")),
@@ -50,6 +50,7 @@ class MainWindow(QMainWindow):
     """GUI thread only. Everything it shows is handed in."""
 
     closing = Signal()
+    settings_wanted = Signal()
     theme_chosen = Signal(str)  # "system", "light", "dark"
 
     def __init__(
@@ -106,6 +107,7 @@ class MainWindow(QMainWindow):
             "filter": self._browser.focus_filter,
             "open": self._on_open,
             "about": self._on_about,
+            "settings": self.settings_wanted.emit,
         }
         for key in ("new_connection", "edit_connection", "remove_connection"):
             verbs[key] = getattr(connections, key)

@@ -8,8 +8,10 @@ from PySide6.QtWidgets import (
     QFileDialog,
     QFrame,
     QHBoxLayout,
+    QInputDialog,
     QLabel,
     QMenu,
+    QMessageBox,
     QTableView,
     QToolButton,
     QVBoxLayout,
@@ -18,6 +20,7 @@ from PySide6.QtWidgets import (
 
 from kegbrowser.models.formats import size_text
 from kegbrowser.models.transfers import TransfersModel
+from kegbrowser.profiles.rates import rate_of
 from kegbrowser.services.transfer import Transfer, TransferKind, TransferState
 from kegbrowser.services.transfers import TransferQueue, can_verify
 from kegbrowser.transfer.records import ItemRecord
@@ -48,6 +51,8 @@ class TransferPanel(QFrame):
         self._title = QLabel()
         self._title.setObjectName("panel_title")
         self._speed = QLabel()
+        self._limit_text = QLabel()
+        self._limit_text.setObjectName("hint")
         self._graph = ThroughputGraph()
         self._pause = self._button("pause", self.tr("Pause"), self._on_pause)
         self._resume = self._button("play", self.tr("Resume"), self._on_resume)
@@ -69,6 +74,8 @@ class TransferPanel(QFrame):
         self._sampling.setInterval(SAMPLE_MS)
         self._sampling.timeout.connect(self._on_sample_due)
         self._sampling.start()
+        queue.limits_changed.connect(self._on_limits_changed)
+        self._on_limits_changed()
         self._on_changed()
 
     @property
@@ -92,6 +99,7 @@ class TransferPanel(QFrame):
         head.addSpacing(16)
         head.addWidget(self._graph)
         head.addWidget(self._speed)
+        head.addWidget(self._limit_text)
         head.addStretch(1)
         for button in (self._pause, self._resume, self._stop, self._retry, self._clear, self._limits):
             head.addWidget(button)
@@ -157,6 +165,16 @@ class TransferPanel(QFrame):
         self._stop.setEnabled(any(not one.state.is_final for one in targets))
         self._retry.setEnabled(any(_can_retry(one) for one in targets))
         self._clear.setEnabled(any(one.state.is_final for one in transfers))
+
+    @Slot()
+    def _on_limits_changed(self, _limits: object = None) -> None:
+        """Say which limits are in force where they are set, and in the title: slow transfers are no riddle then."""
+        up, down = self._queue.limits
+        words = [f"↓ {size_text(down)}/s"] if down is not None else []
+        words += [f"↑ {size_text(up)}/s"] if up is not None else []
+        self._limit_text.setText(self.tr("at most %s") % "   ".join(words) if words else "")
+        self._limit_text.setVisible(bool(words))
+        self._limits.setToolTip(self.tr("Speed limits") + (f": {', '.join(words)}" if words else ""))
 
     @Slot()
     def _on_sample_due(self) -> None:
@@ -348,19 +366,59 @@ class TransferPanel(QFrame):
         menu.popup(self._limits.mapToGlobal(self._limits.rect().bottomLeft()))
 
     def _add_limits(self, menu: QMenu, current: int | None, direction: str) -> None:
-        for value in (None, *(int(one * MIB) for one in LIMITS_MIB_PER_S)):
+        values = [int(one * MIB) for one in LIMITS_MIB_PER_S]
+        if current is not None and current not in values:
+            values = sorted([*values, current])
+        for value in (None, *values):
             text = self.tr("No Limit") if value is None else self.tr("%s/s") % size_text(value)
             action = menu.addAction(text)
             action.setCheckable(True)
             action.setChecked(value == current)
             action.setData((direction, value))
             action.triggered.connect(self._on_limit_chosen)
+        menu.addSeparator()
+        other = menu.addAction(self.tr("Other…"))
+        other.setData((direction, current))
+        other.triggered.connect(self._on_other_limit)
 
     @Slot()
     def _on_limit_chosen(self) -> None:
         action = self.sender()
         assert isinstance(action, QAction)
-        direction, value = action.data()
+        self._limit(*action.data())
+
+    @Slot()
+    def _on_other_limit(self) -> None:
+        action = self.sender()
+        assert isinstance(action, QAction)
+        direction, current = action.data()
+        dialog = QInputDialog(self)
+        dialog.setObjectName("limit_dialog")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setWindowTitle(self.tr("Upload Limit") if direction == "up" else self.tr("Download Limit"))
+        dialog.setLabelText(self.tr("At most, in bytes a second, as 500K or 1.5M (empty: no limit):"))
+        dialog.setTextValue("" if current is None else _typed(current))
+        dialog.setProperty("direction", direction)
+        dialog.textValueSelected.connect(self._on_limit_typed)
+        dialog.resize(460, dialog.height())
+        dialog.open()
+
+    @Slot(str)
+    def _on_limit_typed(self, text: str) -> None:
+        try:
+            rate = rate_of(text) if text.strip() else None
+        except ValueError as error:
+            box = QMessageBox(self)
+            box.setObjectName("limit_refused")
+            box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            box.setTextFormat(Qt.TextFormat.PlainText)
+            box.setText(str(error))
+            box.setInformativeText(self.tr("Write it as 500K or 2M, in bytes a second."))
+            box.open()
+            return
+        self._limit(str(self.sender().property("direction")), rate)
+
+    def _limit(self, direction: str, value: int | None) -> None:
         up, down = self._queue.limits
         self._queue.set_limits(*((value, down) if direction == "up" else (up, value)))
 
@@ -372,6 +430,14 @@ def _described(model: TransfersModel, row: int) -> str:
         return "\t".join(text for text in (item.source, item.place, item.state.value, reason) if text)
     transfer = model.transfer_at(row)
     return f"{model.title(transfer)}\t{model.status(transfer)}"
+
+
+def _typed(rate: int) -> str:
+    """A speed as one would type it; nothing is lost by it."""
+    for unit, size in (("G", 1024**3), ("M", MIB), ("K", 1024)):
+        if rate % size == 0:
+            return f"{rate // size}{unit}"
+    return str(rate)
 
 
 def _can_pause(transfer: Transfer) -> bool:

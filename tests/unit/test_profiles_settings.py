@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kegbrowser.profiles.settings import Settings, SettingsStore
-from kegbrowser.transfer.jobs import ConflictPolicy
+from kegbrowser.transfer.jobs import ConflictPolicy, LinkPolicy
 
 
 @pytest.fixture
@@ -44,7 +44,8 @@ def test_what_is_changed_is_there_after_a_restart(path: Path) -> None:
     [("theme", "pink"), ("theme", 1), ("parallel_transfers", 0), ("parallel_transfers", 99), ("parallel_transfers", True),
      ("parallel_transfers", 2.5), ("confirm_delete", "no"), ("confirm_delete", 0), ("hidden_columns", "name"),
      ("hidden_columns", ["nothing"]), ("last_paths", [["only one"]]), ("last_paths", {"a": "b"}), ("sort_column", None),
-     ("window_geometry", 5), ("conflict_policy", "guess")],
+     ("window_geometry", 5), ("conflict_policy", "guess"), ("links", "tear"),
+     ("limit_up_bytes_per_s", -1), ("limit_down_bytes_per_s", 1.5), ("keep_permissions", 1)],
 )  # fmt: skip
 def test_a_bad_value_in_the_file_counts_as_not_set(path: Path, name: str, bad: object) -> None:
     path.write_text(json.dumps({"schema_version": 1, "language": "de", name: bad}))
@@ -92,3 +93,8 @@ def test_every_default_may_be_set(path: Path) -> None:
 @pytest.mark.parametrize("policy", list(ConflictPolicy))
 def test_every_conflict_policy_of_the_engine_can_be_kept(path: Path, policy: ConflictPolicy) -> None:
     assert SettingsStore(path).change(conflict_policy=policy.value).conflict_policy == policy.value
+
+
+@pytest.mark.parametrize("links", list(LinkPolicy))
+def test_every_way_with_links_of_the_engine_can_be_kept(path: Path, links: LinkPolicy) -> None:
+    assert SettingsStore(path).change(links=links.value).links == links.value
