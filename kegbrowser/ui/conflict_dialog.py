@@ -57,6 +57,7 @@ class ConflictDialog(QDialog):
         layout.addWidget(self._for_all)
         self._row = self._buttons()
         layout.addLayout(self._row)
+        self._skip.setFocus()
 
     def _comparison(self) -> QGridLayout:
         question, grid = self._question, QGridLayout()
@@ -109,7 +110,7 @@ class ConflictDialog(QDialog):
         for button in (*buttons, if_menu, overwrite, skip):
             row.addWidget(button)
         skip.setDefault(True)
-        skip.setFocus()
+        self._skip = skip
         return row
 
     def _conditions(self) -> QMenu:

@@ -163,3 +163,14 @@ def test_mnemonics_of_a_question_are_its_own(program: Program, here: Path) -> No
     assert len(keys) == len(set(keys)) == 6
     dialog.reject()
     assert ended(program) is TransferState.CANCELLED
+
+
+def test_enter_and_space_skip_at_first(program: Program, here: Path) -> None:
+    download(program, here, "2.txt")
+    dialog = asked(program)
+    focused = dialog.focusWidget()
+    assert focused is dialog.findChild(QPushButton, "conflict_skip")
+    QTest.keyClick(focused, Qt.Key.Key_Space)
+
+    assert ended(program) is TransferState.DONE
+    assert (here / "2.txt").read_text() == "an older text!"
