@@ -99,6 +99,7 @@ class TransferPanel(QFrame):
         head.addSpacing(16)
         head.addWidget(self._graph)
         head.addWidget(self._speed)
+        head.addSpacing(12)
         head.addWidget(self._limit_text)
         head.addStretch(1)
         for button in (self._pause, self._resume, self._stop, self._retry, self._clear, self._limits):

@@ -33,7 +33,7 @@ MARGIN_PX = 11
 """Left and right in a cell, as the style sheet has it for text."""
 ARROW_PX = 18
 INDENT_PX = 38
-_WIDTHS = {TransferColumn.PROGRESS: 260, TransferColumn.SPEED: 100, TransferColumn.REMAINING: 90}
+_WIDTHS = {TransferColumn.PROGRESS: 300, TransferColumn.SPEED: 100, TransferColumn.REMAINING: 90}
 
 
 class TransferTable(QTableView):

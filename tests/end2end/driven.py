@@ -11,11 +11,12 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QPoint, QRect, Slot
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
-from PySide6.QtWidgets import QApplication, QLabel, QListWidget, QMenu, QMessageBox, QWidget
+from PySide6.QtWidgets import QApplication, QLabel, QListWidget, QMenu, QMessageBox, QSplitter, QTableView, QWidget
 
 from kegbrowser.app import Application, run_window
 from kegbrowser.backends.locations import RemotePath
 from kegbrowser.models.folder_tree import FolderTreeModel
+from kegbrowser.ui.transfer_panel import TransferPanel
 
 
 class Probe(QObject):
@@ -93,6 +94,28 @@ class Probe(QObject):
                 return _middle(menu, menu.actionGeometry(action))
         return None
 
+    def ask_transfer(self, number: str) -> Any:
+        """Middle of the name of a transfer in the panel, from the top, not counting files."""
+        table = self._table()
+        model = table.model()
+        rows = [row for row in range(min(model.rowCount(), 200)) if not model.is_file(row)]  # type: ignore[attr-defined]
+        if int(number) >= len(rows) or not table.isVisible():
+            return None
+        rect = table.visualRect(model.index(rows[int(number)], 0))
+        return _middle(table.viewport(), rect.adjusted(0, 0, -rect.width() + 200, 0))
+
+    def ask_grip(self) -> Any:
+        """Middle of the line between the contents and the transfers."""
+        splitter = self._application.window.centralWidget()
+        assert isinstance(splitter, QSplitter)
+        handle = splitter.handle(1)
+        return _middle(handle, handle.rect()) if handle.isVisible() else None
+
+    def _table(self) -> QTableView:
+        panel = self._application.window.findChild(TransferPanel)
+        assert panel is not None
+        return panel.table
+
     def ask_state(self) -> Any:
         """What is shown."""
         application = self._application
@@ -117,6 +140,7 @@ class Probe(QObject):
                 }
                 for one in application.queue.transfers()
             ],
+            "transfer_rows": self._table().model().rowCount(),
             "message": application.browser.messages.text,
             "modal": modal.objectName() if modal is not None else "",
             "modal_text": modal.text() if isinstance(modal, QMessageBox) else "",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kegbrowser.profiles.settings import SettingsStore
+from tests.end2end import panel_pictures
 from tests.end2end.desktop import Desktop
 from tests.servers.azurite import Azurite
 from tests.servers.faulty_proxy import FaultyProxy
@@ -44,6 +45,7 @@ def main(folder: Path) -> None:
         SettingsStore(user / ".config" / "kegbrowser" / "settings.json").change(theme="dark")
         with Desktop(screen, user, keyring.env) as desktop:
             _dark(desktop, folder)
+        panel_pictures.take(screen, keyring.env, home, folder)
 
 
 def _fill(addresses: tuple[Any, Any, Any]) -> None:

@@ -119,7 +119,8 @@ BACKEND = BackendInfo(
             FieldKind.BOOL,
             default="true",
             group="Advanced",
-            help="The server computes them by a command of its shell, where it has one: each file is read once more there.",
+            help="The server computes them by a command of its shell, where it has one: each file is read once more there. "
+            "Else files are compared by size.",
         ),
     ),
     open=_open,
