@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,32 +161,44 @@ def tokens_in_use(journal: Path) -> frozenset[str]:
 
 
 def pairs_of(recipe: Recipe, items: Sequence[ItemRecord]) -> tuple[Pair, ...]:
-    """What has to be the same on both sides after a download or an upload."""
-    if len(items) <= MOST_SINGLE_PAIRS and any(_is_elsewhere(recipe, item) for item in items):
-        done = (item for item in items if item.state is ItemState.DONE)
-        if recipe.kind is TransferKind.DOWNLOAD:
-            return tuple(Pair(Source(item.source, is_folder=False), item.place) for item in done)
-        return tuple(Pair(Source(item.place, is_folder=False), item.source) for item in done)
+    """What has to be the same on both sides after a download or an upload.
+
+    The sources as they are, so that folders are listed and not each file looked for; but each file by itself where some were left
+    out or came under other names than their own, for the folders say nothing about those.
+    """
+    whole = tuple(_pair(recipe, path, is_folder=is_folder) for path, is_folder in recipe.sources)
+    if len(items) > MOST_SINGLE_PAIRS or not _are_elsewhere(recipe, whole, items):
+        return whole
+    done = (item for item in items if item.state is ItemState.DONE)
     if recipe.kind is TransferKind.DOWNLOAD:
-        return tuple(
-            Pair(Source(path, folder), str(Path(recipe.target) / (recipe.rename_to or safe_name(split_path(path)[1]))))
-            for path, folder in recipe.sources
-        )
-    return tuple(_uploaded(recipe, path) for path, _is_folder in recipe.sources)
+        return tuple(Pair(Source(item.source, is_folder=False), item.place) for item in done)
+    return tuple(Pair(Source(item.place, is_folder=False), item.source) for item in done)
 
 
-def _is_elsewhere(recipe: Recipe, item: ItemRecord) -> bool:
-    """Whether a file was left out, or came under another name than its own: then its folder says nothing about it."""
-    if item.state is ItemState.SKIPPED:
-        return True
-    if len(recipe.sources) == 1 and recipe.rename_to:
-        return False
+def _pair(recipe: Recipe, path: str, *, is_folder: bool) -> Pair:
+    """A source, and where it goes if nothing is in its way."""
     if recipe.kind is TransferKind.DOWNLOAD:
-        return Path(item.place).name != safe_name(split_path(item.source)[1])
-    return split_path(item.place)[1] != Path(item.source).name
-
-
-def _uploaded(recipe: Recipe, path: str) -> Pair:
+        name = recipe.rename_to or safe_name(split_path(path)[1])
+        return Pair(Source(path, is_folder), str(Path(recipe.target) / name))
     remote = as_folder(recipe.target) + (recipe.rename_to or Path(path).name)
     is_folder = Path(path).is_dir()
     return Pair(Source(as_folder(remote) if is_folder else remote, is_folder), path)
+
+
+def _are_elsewhere(recipe: Recipe, whole: tuple[Pair, ...], items: Sequence[ItemRecord]) -> bool:
+    """Whether a file was left out, or is elsewhere than below its source's usual place and under its own name."""
+    is_down = recipe.kind is TransferKind.DOWNLOAD
+    places = {pair.local if is_down else pair.source.path for pair in whole}
+    within = tuple(place + os.sep if is_down else as_folder(place) for place in places)
+    for item in items:
+        if item.state is ItemState.SKIPPED:
+            return True
+        if item.place in places:
+            continue
+        if not item.place.startswith(within):
+            return True
+        here, there = (item.place, item.source) if is_down else (item.source, item.place)
+        own = split_path(there)[1]
+        if Path(here).name != (safe_name(own) if is_down else own):
+            return True
+    return False
