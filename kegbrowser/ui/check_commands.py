@@ -58,8 +58,7 @@ class CheckCommands(QObject):
     @Slot()
     def compare(self) -> None:
         """Compare the selection, else the folder that is shown, with what is on this computer."""
-        folder = self._browser.folder
-        paths = self._browser.selected() or ((folder,) if folder is not None else ())
+        paths = self._chosen()
         if not paths:
             return
         one = paths[0] if len(paths) == 1 else None
@@ -140,9 +139,17 @@ class CheckCommands(QObject):
     # -- private -----------------------------------------------------------------------------------------------------
 
     def _chosen_folder(self) -> RemotePath | None:
-        """The one folder that is selected, else the one that is shown."""
-        chosen = self._browser.selected()
+        """The one folder that is selected, be it a whole connection, else the one that is shown."""
+        chosen = self._chosen()
         return chosen[0] if len(chosen) == 1 and chosen[0].is_folder else self._browser.folder
+
+    def _chosen(self) -> tuple[RemotePath, ...]:
+        """What is selected, else the folder that is shown."""
+        tree, folder = self._browser.tree, self._browser.folder
+        in_tree = tree.current_path() if tree.hasFocus() else None
+        if in_tree is not None:
+            return (in_tree,)
+        return self._browser.selected() or ((folder,) if folder is not None else ())
 
     def _offered(self, path: RemotePath | None) -> str:
         """Where a download would have put it, if something is there; else the download folder."""

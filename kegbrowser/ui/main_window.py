@@ -259,7 +259,8 @@ class MainWindow(QMainWindow):
             text = transfer.failures[0].error.message
             more = (transfer.report.files_failed if transfer.report is not None else len(transfer.failures)) - 1
             if more:
-                text += " " + self.tr("%s more failed.") % more
+                is_check = transfer.kind in (TransferKind.VERIFY, TransferKind.CHECK)
+                text += " " + (self.tr("%s more are not the same.") if is_check else self.tr("%s more failed.")) % more
         else:
             return
         self._browser.messages.tell(

@@ -207,6 +207,41 @@ def test_a_place_that_is_not_there_cannot_be_compared_with(program: Program, her
     assert program.queue.transfers() == ()
 
 
+def test_a_connection_that_is_chosen_in_the_tree_is_what_is_compared(program: Program, here: Path) -> None:
+    program.go_to("folder/")
+    tree = program.application.browser.tree
+    model = program.application.tree
+    tree.setFocus()
+    tree.selectionModel().setCurrentIndex(
+        model.index_of(program.folder()), tree.selectionModel().SelectionFlag.ClearAndSelect
+    )
+    for name in ("a.txt", "b.txt", "photo.jpg"):
+        (here / name).write_text(name)
+    (here / "empty").mkdir()
+    (here / "folder" / "deeper").mkdir(parents=True)
+    (here / "folder" / "inner.txt").write_text("inner")
+    program.application.actions["compare"].trigger()
+    field = shown(program).findChild(QLineEdit, "compare_local")
+    assert field is not None
+    field.setText(str(here))
+    found = confirm(program, read_whole=True)
+
+    assert found.state is TransferState.DONE, found.failures
+    assert found.report is not None
+    assert found.report.files_done == 4
+
+
+def test_several_that_differ_are_counted_in_the_message(program: Program, here: Path) -> None:
+    program.select("a.txt", "b.txt", "photo.jpg")
+    program.application.actions["compare"].trigger()
+    field = shown(program).findChild(QLineEdit, "compare_local")
+    assert field is not None
+    field.setText(str(here))
+    confirm(program)
+
+    assert program.message.endswith("2 more are not the same.")
+
+
 # -- manifests -------------------------------------------------------------------------------------------------------------
 
 
